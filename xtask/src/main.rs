@@ -1,0 +1,2 @@
+//! `cargo xtask`: one command to run observer, one to test it.
+fn main() {}
