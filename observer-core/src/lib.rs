@@ -6,6 +6,8 @@
 //! connection) ► `event` (what the outside sees).
 #![forbid(unsafe_code)]
 
+pub mod connection;
+pub mod engine;
 pub mod flow;
 pub mod protocol;
 pub mod security;

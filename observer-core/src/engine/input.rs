@@ -1,0 +1,176 @@
+//! What a source tells the engine.
+
+use std::net::SocketAddr;
+
+use crate::connection::Party;
+use crate::flow::{Direction, Segment};
+use crate::security::Reason;
+use crate::time::Timestamp;
+
+/// Names one face for as long as the source speaks of it: the socket cookie live, a counter on replay. Never re-used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FaceKey(pub u64);
+
+/// The two ends as this face saw them. IPv4-mapped IPv6 addresses are given as IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// The end that dialled.
+    pub client: SocketAddr,
+    /// The end that listened.
+    pub server: SocketAddr,
+}
+
+/// Whose view a face is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// The socket that dialled.
+    Client,
+    /// The socket that was accepted.
+    Server,
+    /// A packet capture: neither end's.
+    Wire,
+}
+
+/// How a face came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Origin {
+    /// Its handshake was seen, so the streams begin at their first byte and the direction is certain.
+    Handshake,
+    /// Its beginning was not seen. `oriented` tells whether the direction is known all the same (a socket's role);
+    /// if not, the content has to show it.
+    MidStream {
+        /// Why the beginning is missing.
+        reason: Reason,
+        /// Whether `Tuple::client` is certainly the end that dialled.
+        oriented: bool,
+    },
+}
+
+/// A face becomes known.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// Its name.
+    pub key: FaceKey,
+    /// When its first packet (live: its connect call) was seen.
+    pub time: Timestamp,
+    /// Its two ends.
+    pub tuple: Tuple,
+    /// What the program passed to `connect()`, where that is known and differs from `tuple.server`.
+    pub dialled: Option<SocketAddr>,
+    /// Whose view it is.
+    pub role: Role,
+    /// How it came to be known.
+    pub origin: Origin,
+    /// The owner of the local end; absent for [`Role::Wire`] and while it is being looked up.
+    pub party: Option<Box<Party>>,
+}
+
+/// Whether the source goes on copying a face's payload after this.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Copied {
+    /// Everything so far was handed over or told as lost.
+    All,
+    /// The copy budget was used up at this point; bytes behind it were not copied.
+    BudgetSpent,
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Ending {
+    /// Both directions closed by FIN.
+    Finished,
+    /// Only this direction was closed when the socket went away.
+    HalfClosed(Direction),
+    /// Reset by the end that dialled.
+    ResetByClient,
+    /// Reset by the end that listened.
+    ResetByServer,
+    /// The dialled end answered the SYN with a reset.
+    Refused,
+    /// No answer: the SYN, or later data, was never acknowledged.
+    TimedOut,
+    /// The handshake completed in the kernel but no program ever accepted the connection.
+    NeverAccepted,
+    /// The socket went away without FIN or reset having been seen.
+    Unknown,
+    /// Still open when the observation ended.
+    StillOpen,
+    /// Given up by the observer to stay within its memory.
+    Evicted,
+}
+
+/// A face has ended; the source's own account, which wins over what the packets showed.
+#[derive(Clone, Debug)]
+pub struct Closed {
+    /// Which face.
+    pub key: FaceKey,
+    /// When.
+    pub time: Timestamp,
+    /// How; `None` leaves it to what the packets showed.
+    pub ending: Option<Ending>,
+    /// Payload bytes from client to server, from the socket's counters.
+    pub bytes_to_server: Option<u64>,
+    /// Payload bytes from server to client, likewise.
+    pub bytes_to_client: Option<u64>,
+}
+
+/// Where the observer lost something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LossPlace {
+    /// A lifecycle record found the kernel's ring full.
+    LifecycleRing,
+    /// A payload record found the kernel's ring full.
+    PayloadRing,
+    /// A kernel table was full.
+    KernelTable,
+    /// The packet could not be read in the kernel.
+    KernelRead,
+    /// A record did not decode.
+    Decode,
+    /// A sink's queue was full.
+    Sink,
+}
+
+/// The source lost something. On a face, if it is known which.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// When it was noticed.
+    pub time: Timestamp,
+    /// Where.
+    pub place: LossPlace,
+    /// The face, where the loss could be tied to one.
+    pub key: Option<FaceKey>,
+    /// Records lost.
+    pub records: u64,
+    /// Payload bytes lost, where known.
+    pub bytes: u64,
+}
+
+/// One thing that a source saw.
+#[derive(Clone, Debug)]
+pub enum Input<'a> {
+    /// A face becomes known. Everything else about a face comes after this.
+    Opened(Opened),
+    /// A segment of a face.
+    Segment {
+        /// Which face.
+        key: FaceKey,
+        /// Which way it travels.
+        direction: Direction,
+        /// The segment.
+        segment: Segment<'a>,
+        /// Whether the source's budget for this face ended with it.
+        copied: Copied,
+    },
+    /// The owner of a face's local end was found, or corrected.
+    Party {
+        /// Which face.
+        key: FaceKey,
+        /// The owner.
+        party: Box<Party>,
+    },
+    /// A face has ended.
+    Closed(Closed),
+    /// Something was lost.
+    Lost(Lost),
+}

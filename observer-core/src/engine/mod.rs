@@ -1,0 +1,5 @@
+//! From what a source saw to reports: owns the faces, runs flow and conversation, decides when a verdict stands.
+
+mod input;
+
+pub use input::{Closed, Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple};
