@@ -64,6 +64,9 @@ pub struct Opened {
     pub role: Role,
     /// How it came to be known.
     pub origin: Origin,
+    /// It is a further subflow of a Multipath TCP connection (MP_JOIN, RFC 8684 section 3.2), which carries a part of
+    /// its parent's bytes.
+    pub subflow: bool,
     /// The owner of the local end; absent for [`Role::Wire`] and while it is being looked up.
     pub party: Option<Box<Party>>,
 }
