@@ -1,7 +1,7 @@
 //! All of observer's analysis: from TCP segments to a verdict on each connection.
 //!
 //! Nothing here does I/O or reads a clock: time is an argument, and every input may be hostile.
-//! The way through is `packet` (bytes of a capture → segments) ► [`flow`] (segments → two byte streams) ►
+//! The way through is [`packet`] (bytes of a capture → segments) ► [`flow`] (segments → two byte streams) ►
 //! [`protocol`] (byte streams → what was spoken) ► [`security`] (the verdict) ► `connection` (faces joined into one
 //! connection) ► `event` (what the outside sees).
 #![forbid(unsafe_code)]
@@ -9,6 +9,7 @@
 pub mod connection;
 pub mod engine;
 pub mod flow;
+pub mod packet;
 pub mod protocol;
 pub mod security;
 pub mod time;
