@@ -4,10 +4,12 @@ mod held;
 mod limits;
 mod segment;
 mod stream;
+mod table;
 mod tcp;
 
 pub use limits::Limits;
 pub use segment::{Direction, Flags, Segment};
+pub use table::{Found, Table};
 pub use tcp::{Flow, Opening, Sent};
 
 /// Why bytes of a stream are missing for good.
