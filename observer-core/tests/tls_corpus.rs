@@ -170,3 +170,108 @@ fn no_verdict_is_wrong_and_few_are_unknown() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(unknown.len() * 100 <= all.len());
 }
+
+#[test]
+fn every_prefix_of_both_streams_gives_the_same_verdict_or_unknown() {
+    for streams in selection(6000) {
+        let lengths = DIRECTIONS.map(|d| streams.length(d));
+        let whole = streams.whole(|| true);
+        let (step, same) = (if lengths[0] + lengths[1] > 6000 { 7 } else { 3 }, |verdict: Verdict| {
+            verdict.client_certificate == ClientCertificate::Unknown
+                || (verdict.security, verdict.client_certificate)
+                    == (whole.security, whole.client_certificate)
+        });
+        for direction in DIRECTIONS {
+            for end in (0..lengths[direction.index()]).step_by(step) {
+                let mut ends = lengths;
+                ends[direction.index()] = end;
+                let verdict = streams.run(ends, [0; 2], || false);
+                assert!(
+                    same(verdict),
+                    "{} {direction:?} to {end}: {verdict:?}, whole {whole:?}",
+                    streams.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_single_cut_gives_the_same_verdict() {
+    for streams in selection(6000) {
+        let lengths = DIRECTIONS.map(|d| streams.length(d));
+        let whole = streams.whole(|| true);
+        for direction in DIRECTIONS {
+            for cut in (0..lengths[direction.index()].min(4000)).step_by(2) {
+                let mut cuts = [0; 2];
+                cuts[direction.index()] = cut;
+                let verdict = streams.run(lengths, cuts, || true);
+                assert_eq!(verdict, whole, "{} {direction:?} cut at {cut}", streams.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn every_interleaving_gives_the_same_verdict() {
+    for streams in streams() {
+        let lengths = DIRECTIONS.map(|d| streams.length(d));
+        let whole = streams.whole(|| true);
+        let seeds = if lengths[0] + lengths[1] < 20_000 { 40 } else { 4 };
+        for seed in 0..seeds {
+            let mut next = generator(seed + 1);
+            let cuts = lengths.map(|length| usize::try_from(next()).unwrap() % length.max(1));
+            let verdict = streams.run(lengths, cuts, || next() % 3 == 0);
+            assert_eq!(verdict, whole, "{} seed {seed}", streams.name);
+        }
+    }
+}
+
+#[test]
+fn bytes_one_at_a_time_give_the_same_verdict() {
+    for streams in selection(6000) {
+        let whole = streams.whole(|| true);
+        let mut tls = Tls::new();
+        for direction in DIRECTIONS {
+            for (bytes, acked) in &streams.runs[direction.index()] {
+                for byte in bytes {
+                    tls.data(direction, &[*byte], *acked);
+                }
+            }
+        }
+        for direction in DIRECTIONS {
+            tls.end(direction, End::Fin);
+        }
+        tls.conclude(Reason::StillOpen);
+        assert_eq!(tls.verdict(), whole, "{}", streams.name);
+    }
+}
+
+#[test]
+fn a_verdict_stands_before_the_server_answers_the_request() {
+    // Only what the client had sent when the server's first record behind its flight came: with the server's stream
+    // cut where the client's first encrypted record had acknowledged it, no end and no conclusion.
+    let (mut standing, mut all) = (0, 0);
+    for streams in streams() {
+        if streams.label.text("tls_version") != "1.3"
+            || streams.expected().is_none()
+            || streams.label.is("early_data_case")
+        {
+            continue;
+        }
+        let mark = streams.runs[0].last().map_or(0, |(_, acked)| *acked);
+        let flight =
+            streams.runs[0].iter().map(|(_, acked)| *acked).find(|acked| *acked > 300).unwrap_or(mark);
+        let mut tls = Tls::new();
+        for (bytes, acked) in streams.pieces(Direction::ToClient, usize::try_from(flight).unwrap(), 0) {
+            tls.data(Direction::ToClient, bytes, acked);
+        }
+        for (bytes, acked) in &streams.runs[0] {
+            tls.data(Direction::ToServer, bytes, *acked);
+        }
+        all += 1;
+        standing += usize::from(tls.verdict().client_certificate != ClientCertificate::Unknown);
+    }
+    eprintln!("{standing} of {all} verdicts stand with the server silent");
+    assert!(standing * 100 >= all * 97);
+}

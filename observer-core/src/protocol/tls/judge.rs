@@ -197,10 +197,10 @@ impl Case<'_> {
             return unknown(Reason::NotRecognized);
         }
         let client_over = client.common.stop.is_some() || self.last.is_some();
-        let flight = lengths.flight(&client.common.sizes, client_over);
         let early =
             !server.retry && client.hello.as_ref().is_some_and(|hello| hello.has(extension::EARLY_DATA));
         if hello.has(extension::PRE_SHARED_KEY) && !hello.has(extension::CERT_WITH_EXTERN_PSK) {
+            let flight = lengths.flight(&client.common.sizes, Asked::NoAnswer, client_over);
             // Early data hides where the client's flight begins.
             let established = match flight {
                 _ if early => None,
@@ -226,6 +226,7 @@ impl Case<'_> {
         if asked == Asked::Open {
             return self.wait_for_server();
         }
+        let flight = lengths.flight(&client.common.sizes, asked, client_over);
         let known = |state, established| Judgement::known(state, Basis::RecordSizes, established);
         match (flight, asked) {
             // The two signals contradict each other.

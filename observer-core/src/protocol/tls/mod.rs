@@ -9,6 +9,7 @@
 //! and what was learnt.
 
 mod alert;
+mod certificate;
 mod cipher_names;
 mod client_hello;
 mod client_side;
@@ -16,6 +17,7 @@ mod code_point;
 mod cursor;
 mod detect;
 mod dissector;
+mod fingerprint;
 mod judge;
 mod messages;
 mod records;
@@ -23,10 +25,13 @@ mod server_hello;
 mod server_side;
 mod side;
 mod sizes;
+mod summary;
 
 pub use alert::Alert;
+pub use certificate::Certificate;
 pub use client_hello::ClientHello;
 pub use code_point::{CipherSuite, Group, Version, extension, is_grease};
 pub use detect::{detect, detect_records};
 pub use dissector::Tls;
 pub use server_hello::ServerHello;
+pub use summary::Summary;

@@ -5,13 +5,12 @@ use super::detect::MAX_FRAGMENT;
 /// Length of a record header: type, version, length.
 pub(super) const HEADER: usize = 5;
 
-/// Content types of records (RFC 8446, section 5.1; heartbeat RFC 6520).
+/// Content types of records (RFC 8446, section 5.1). Heartbeats (24, RFC 6520) are passed over.
 pub(super) mod content {
     pub(in super::super) const CHANGE_CIPHER_SPEC: u8 = 20;
     pub(in super::super) const ALERT: u8 = 21;
     pub(in super::super) const HANDSHAKE: u8 = 22;
     pub(in super::super) const APPLICATION_DATA: u8 = 23;
-    pub(in super::super) const HEARTBEAT: u8 = 24;
 }
 
 /// A record header.

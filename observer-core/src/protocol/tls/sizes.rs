@@ -31,7 +31,7 @@ const FULL: usize = (1 << 14) + 1;
 /// Records after which a client that could be padding is taken to be.
 const ENOUGH: usize = 4;
 
-/// What the sizes say.
+/// What the sizes of the client's flight say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flight {
     /// More records decide.
@@ -135,18 +135,18 @@ impl Lengths {
     ///
     /// The shortest run of first records that gives an answer gives it, so that the answer does not depend on how
     /// many records arrive at once.
-    pub(super) fn flight(self, sizes: &Sizes, complete: bool) -> Flight {
+    pub(super) fn flight(self, sizes: &Sizes, asked: Asked, complete: bool) -> Flight {
         let records = sizes.kept();
         for end in 1..=records.len() {
-            match self.flight_of(&records[..end], false) {
+            match self.flight_of(&records[..end], asked, false) {
                 Flight::Open => {}
                 answer => return answer,
             }
         }
-        if complete { self.flight_of(records, true) } else { Flight::Open }
+        if complete { self.flight_of(records, asked, true) } else { Flight::Open }
     }
 
-    fn flight_of(self, records: &[u16], complete: bool) -> Flight {
+    fn flight_of(self, records: &[u16], asked: Asked, complete: bool) -> Flight {
         let Some(first) = records.first().copied().map(usize::from) else { return Flight::Open };
         let second = records.get(1).copied().map(usize::from);
         let open = |reason| if complete { Flight::Unclear(reason) } else { Flight::Open };
@@ -182,7 +182,7 @@ impl Lengths {
         if first < self.finished() + LEAST_CERTIFIED {
             return self.small(records, complete);
         }
-        self.large(first, records, complete)
+        self.large(first, records, asked, complete)
     }
 
     /// A first record that is none of the known messages and small: a raw public key (RFC 7250), or padding.
@@ -199,7 +199,7 @@ impl Lengths {
         Flight::Unclear(if aligned { Reason::Padded } else { Reason::NotRecognized })
     }
 
-    fn large(self, first: usize, records: &[u16], complete: bool) -> Flight {
+    fn large(self, first: usize, records: &[u16], asked: Asked, complete: bool) -> Flight {
         let block = first - self.tag;
         if block % 8 != 0 && block % 10 != 0 || self.has_verified_end(records) {
             return Flight::Presented;
@@ -212,7 +212,10 @@ impl Lengths {
         let refuted = records[1..].iter().take(ENOUGH - 1).any(refutes);
         // Handshake records alone may be padded, to a length that someone chose.
         let chosen = block.is_power_of_two() || block % 512 == 0 || block % 500 == 0;
-        if refuted && !chosen {
+        // A server that asked rules out a lone Finished, and an empty Certificate that was padded would be followed by
+        // a padded Finished.
+        let asked_for = asked == Asked::Yes && records.get(1).is_some_and(refutes);
+        if refuted && (!chosen || asked_for) {
             Flight::Presented
         } else if complete || records.len() >= if chosen && refuted { Sizes::KEPT } else { ENOUGH } {
             Flight::Unclear(Reason::Padded)
