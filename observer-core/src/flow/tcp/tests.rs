@@ -210,7 +210,7 @@ fn a_cut_segment_leaves_a_truncated_gap_unless_it_comes_again() {
 fn both_fins_finish_a_flow() {
     let mut rig = Rig::opened();
     rig.send(ToServer, C.wrapping_add(1), S + 1, Flags::ACK | Flags::FIN, b"bye");
-    assert_eq!(rig.flow.ending(), Ending::HalfClosed(ToServer));
+    assert_eq!(rig.flow.ending(), Ending::HalfClosedByClient);
     rig.send(ToClient, S + 1, C.wrapping_add(5), Flags::ACK | Flags::FIN, b"");
     rig.send(ToServer, C.wrapping_add(5), S + 2, Flags::ACK, b"");
     assert!(rig.flow.is_over());
