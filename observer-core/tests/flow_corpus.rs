@@ -1,5 +1,7 @@
 //! The labelled captures through packet, table and flow, against a naive reader.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test are not inside #[test] functions")]
+
 mod support;
 
 use std::collections::HashMap;

@@ -453,8 +453,7 @@ impl Stream {
         direction: Direction,
         out: &mut impl Delivery,
     ) {
-        loop {
-            let Some(backlog) = &mut self.backlog else { break };
+        while let Some(backlog) = &mut self.backlog {
             let Some((first, run)) = backlog.held.first() else {
                 backlog.waiting = None;
                 break;
