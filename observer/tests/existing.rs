@@ -1,6 +1,7 @@
 //! Older sockets and their owners on this machine: real programs in a network namespace made for each test.
 //! Needs root, `ip` and `python3`; says so and passes where they are missing.
 #![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "all of this file is tests")]
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader};
@@ -205,6 +206,10 @@ fn a_passed_descriptor_belongs_to_who_holds_it() {
     let (mut owners, sockets) = place.list();
     let listening = listener(&sockets, 7443);
     assert_eq!(pid(&listening.owner), numbers[1]);
+    let inodes =
+        observer::source::existing::inodes(owners.roots(), &HashSet::from([listening.socket.cookie]))
+            .unwrap();
+    assert_eq!(inodes[&listening.socket.cookie], listening.socket.inode);
     // The kernel programs name the caller of `listen`; who holds it now corrects that.
     let opener = owners.caller(&Claim { tgid: numbers[0], called_at: BootTime::now(), ..Claim::default() });
     let (_, found) = owners.holders(&HashSet::from([listening.socket.inode]));

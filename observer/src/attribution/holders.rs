@@ -120,6 +120,18 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "makes 100,000 folders: a measurement"]
+    fn looks_through_a_hundred_thousand_processes() {
+        let fake = Fake::new();
+        for pid in 10..100_010 {
+            fake.process(pid, b"x", 1, 50).open_socket(pid, 3, u64::from(pid)).open_socket(pid, 4, 7);
+        }
+        let found = Holders::scan(fake.roots(), &HashSet::from([10, 100_009]));
+        println!("100,000 processes with 200,000 open files: {:?}", found.took);
+        assert_eq!(found.by_inode.len(), 2);
+    }
+
+    #[test]
     fn a_long_scan_is_followed_by_a_long_pause() {
         let mut pace = Pace::default();
         let now = Instant::now();

@@ -43,11 +43,13 @@ impl Mount {
     }
 }
 
-/// The mount of the version 2 hierarchy that is best to read from: the whole of it rather than a part, and of several
-/// the last, which covers the earlier ones at the same place.
+/// The mount of the version 2 hierarchy that is best to read from: the whole of it rather than a part, at the usual place
+/// (`/sys/fs/cgroup`, on hybrid nodes below it) rather than elsewhere (a chroot's mount may go away), and of several the
+/// last, which covers the earlier ones at the same place.
 #[must_use]
 pub fn cgroup2(mounts: &[Mount]) -> Option<&Mount> {
-    mounts.iter().filter(|mount| mount.kind == "cgroup2").max_by_key(|mount| mount.root == b"/")
+    let of_kind = mounts.iter().filter(|mount| mount.kind == "cgroup2");
+    of_kind.max_by_key(|mount| (mount.root == b"/", mount.at.starts_with("/sys/fs/cgroup")))
 }
 
 /// Whether version 1 hierarchies with controllers are mounted beside it (a hybrid or legacy node).
@@ -107,6 +109,14 @@ mod tests {
             b"1 0 0:1 / /whole rw - cgroup2 cgroup2 rw\n2 0 0:1 /kubepods /part rw - cgroup2 cgroup2 rw\n",
         );
         assert_eq!(cgroup2(&mounts).unwrap().at, PathBuf::from("/whole"));
+    }
+
+    #[test]
+    fn prefers_the_usual_place_to_the_mount_of_a_chroot() {
+        let mounts = Mount::parse_all(
+            b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n2 0 0:1 / /tmp/root/sys/fs/cgroup rw - cgroup2 c rw\n",
+        );
+        assert_eq!(cgroup2(&mounts).unwrap().at, PathBuf::from("/sys/fs/cgroup"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod namespace;
 mod orientation;
 mod socket;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 
 use observer_core::connection::Party;
@@ -13,7 +13,7 @@ use observer_core::engine::{FaceKey, Opened, Origin, Role, Tuple};
 use observer_core::security::Reason;
 use observer_core::time::Timestamp;
 
-use crate::attribution::Owners;
+use crate::attribution::{Owners, Roots};
 use namespace::Namespace;
 use orientation::{Listening, orient};
 
@@ -146,4 +146,24 @@ impl Existing {
             }
         }
     }
+}
+
+/// The inodes of the sockets with these cookies, for finding out who holds them: the kernel programs see the cookie, a
+/// process's open files show the inode. Lists every namespace, so ask for many at once and seldom. A socket without a
+/// descriptor is left out.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn inodes(roots: &Roots, cookies: &HashSet<u64>) -> io::Result<HashMap<u64, u64>> {
+    let mut found = HashMap::new();
+    for namespace in Namespace::all(roots)?.0 {
+        if found.len() == cookies.len() {
+            break;
+        }
+        // One that cannot be listed, or is gone meanwhile, leaves its sockets with the owner that is known.
+        let Ok(listed) = namespace.enter(|| diagnostics::list(MOST_SOCKETS)) else { continue };
+        let wanted = listed.sockets.iter().filter(|it| it.inode != 0 && cookies.contains(&it.cookie));
+        found.extend(wanted.map(|socket| (socket.cookie, socket.inode)));
+    }
+    Ok(found)
 }
