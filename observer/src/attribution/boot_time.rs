@@ -24,7 +24,9 @@ impl BootTime {
     /// process is never taken for one that started after a call it made.
     #[must_use]
     pub fn from_monotonic(monotonic: u64) -> Self {
-        let offset = Self::now().0.saturating_sub(Self::of(ClockId::Monotonic).0);
+        // In this order a pause between the two readings makes the result too late as well.
+        let now = Self::of(ClockId::Monotonic);
+        let offset = Self::now().0.saturating_sub(now.0);
         Self(monotonic.saturating_add(offset))
     }
 

@@ -95,7 +95,8 @@ impl Folder {
     }
 
     /// Whether it was started with sockets handed to it (sd_listen_fds(3)): `LISTEN_PID` in its environment is its own
-    /// pid. A pid in another namespace does not match; then the presence of `LISTEN_FDS` is what is left.
+    /// pid. False for a service in a pid namespace of its own, whose `LISTEN_PID` is another number, and for one that
+    /// removed the variable.
     #[must_use]
     pub fn was_handed_sockets(&self, pid: u32) -> bool {
         let Ok(environment) = self.read("environ") else { return false };
