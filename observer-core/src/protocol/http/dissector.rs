@@ -71,13 +71,12 @@ impl Http {
     /// The client's bytes name the version; the server's do where the client's cannot.
     fn decide(&mut self, last: bool) -> Progress {
         let [client, server] = &mut self.holds;
-        let (more_client, more_server) = (client.next(), server.next());
+        let more_client = client.next();
         let over = last
             || client.is_over()
             || server.is_over()
             || matches!(more_client, Some(Next::Gap(..) | Next::End(_)))
-            || more_client.is_none() && client.len() > 0;
-        let _ = more_server;
+            || more_client.is_none() && !client.is_empty();
         let kind = match detect::detect(Direction::ToServer, client.data()) {
             Detect::Yes => detect::kind(Direction::ToServer, client.data()),
             Detect::NeedMore if !over => return Progress::Undecided,

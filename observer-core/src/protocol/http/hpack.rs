@@ -79,10 +79,12 @@ const STATIC: [(&str, &str); 61] = [
     ("www-authenticate", ""),
 ];
 
+type Field = (Box<[u8]>, Box<[u8]>);
+
 /// The decoder of one direction.
 #[derive(Debug)]
 pub struct Decoder {
-    table: VecDeque<(Box<[u8]>, Box<[u8]>)>,
+    table: VecDeque<Field>,
     size: usize,
     limit: usize,
     name: Vec<u8>,
@@ -205,4 +207,86 @@ fn string(block: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
     }
     out.extend_from_slice(raw);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<_> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+    }
+
+    fn read(decoder: &mut Decoder, hex: &str) -> Vec<String> {
+        let mut fields = Vec::new();
+        decoder
+            .decode(&bytes(hex), |name, value| {
+                fields.push(format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+            })
+            .unwrap();
+        fields
+    }
+
+    #[test]
+    fn decodes_the_requests_of_rfc_7541_c_3_and_c_4() {
+        for blocks in [
+            [
+                "828684410f7777772e6578616d706c652e636f6d",
+                "828684be58086e6f2d6361636865",
+                "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+            ],
+            [
+                "828684418cf1e3c2e5f23a6ba0ab90f4ff",
+                "828684be5886a8eb10649cbf",
+                "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf",
+            ],
+        ] {
+            let mut decoder = Decoder::default();
+            let host = ":authority=www.example.com";
+            assert_eq!(read(&mut decoder, blocks[0]), [":method=GET", ":scheme=http", ":path=/", host]);
+            assert_eq!(
+                read(&mut decoder, blocks[1]),
+                [":method=GET", ":scheme=http", ":path=/", host, "cache-control=no-cache"]
+            );
+            assert_eq!(
+                read(&mut decoder, blocks[2]),
+                [":method=GET", ":scheme=https", ":path=/index.html", host, "custom-key=custom-value"]
+            );
+            assert_eq!((decoder.table.len(), decoder.size), (3, 164));
+        }
+    }
+
+    #[test]
+    fn evicts_as_in_rfc_7541_c_6() {
+        let mut decoder = Decoder { limit: 256, ..Decoder::default() };
+        let first = "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3";
+        assert_eq!(
+            read(&mut decoder, first),
+            [
+                ":status=302",
+                "cache-control=private",
+                "date=Mon, 21 Oct 2013 20:13:21 GMT",
+                "location=https://www.example.com"
+            ]
+        );
+        assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+        assert_eq!(read(&mut decoder, "4883640effc1c0bf")[0], ":status=307");
+        assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+    }
+
+    #[test]
+    fn refuses_malformed_blocks() {
+        for bad in ["80", "be", "ff8080808001", "4105", "3fffffff7f", "0081ff00", "0084ffffffff00"] {
+            assert_eq!(Decoder::default().decode(&bytes(bad), |_, _| {}), Err(HpackError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_update_empties_the_table() {
+        let mut decoder = Decoder::default();
+        read(&mut decoder, "828684410f7777772e6578616d706c652e636f6d");
+        read(&mut decoder, "20");
+        assert_eq!((decoder.table.len(), decoder.size), (0, 0));
+    }
 }

@@ -73,7 +73,7 @@ impl Side {
         }
     }
 
-    fn to_head(&mut self) {
+    fn begin_head(&mut self) {
         self.state = State::Head;
         self.scan = Scan::default();
         self.head.clear();
@@ -286,7 +286,7 @@ impl Http1 {
             None => return false,
         };
         match answer {
-            Answer::Stay => self.sides[CLIENT].to_head(),
+            Answer::Stay => self.sides[CLIENT].begin_head(),
             Answer::Tunnel => self.sides[CLIENT].state = State::Handover,
             Answer::Http2 => {
                 self.http2();
@@ -325,7 +325,7 @@ impl Http1 {
                 let body = *body;
                 match detect::status_line(data) {
                     Detect::NeedMore if !all && !self.forced => return false,
-                    Detect::Yes => side.to_head(),
+                    Detect::Yes => side.begin_head(),
                     _ => Self::body(side, body, false),
                 }
                 true
@@ -351,7 +351,7 @@ impl Http1 {
             self.answer = Some(switched);
         }
         match switched {
-            Answer::Stay if asked == Asked::Head => self.sides[SERVER].to_head(),
+            Answer::Stay if asked == Asked::Head => self.sides[SERVER].begin_head(),
             Answer::Stay => Self::body(&mut self.sides[SERVER], body, false),
             Answer::Tunnel => self.sides[SERVER].state = State::Handover,
             Answer::Http2 => {
@@ -376,14 +376,14 @@ impl Http1 {
                 self.log.summary.upgraded_to = upgrade;
                 self.log.summary.upgrades += 1;
             }
-            (_, Body::Length(0)) => side.to_head(),
+            (_, Body::Length(0)) => side.begin_head(),
             _ => side.state = State::Peek(body),
         }
     }
 
     fn body(side: &mut Side, body: Body, then_await: bool) {
         match (body, then_await) {
-            (Body::Length(0), false) => side.to_head(),
+            (Body::Length(0), false) => side.begin_head(),
             (Body::Length(0), true) => side.state = State::Await,
             _ => side.state = State::Body { body, then_await },
         }
@@ -412,7 +412,7 @@ impl Http1 {
                         if *then_await {
                             side.state = State::Await;
                         } else {
-                            side.to_head();
+                            side.begin_head();
                         }
                         n
                     }
@@ -442,7 +442,7 @@ impl Http1 {
     /// From here on messages can only be found by their looks.
     fn lose(&mut self, direction: Direction) {
         let side = &mut self.sides[direction.index()];
-        side.to_head();
+        side.begin_head();
         side.state = State::Seek;
         match direction {
             Direction::ToServer => {
@@ -460,7 +460,7 @@ impl Http1 {
             Direction::ToClient => side.seek.find(bytes, seek::status_line),
         };
         let Some((n, line)) = found else { return bytes.len() };
-        side.to_head();
+        side.begin_head();
         side.sought = true;
         side.head_at = (side.offset + n as u64).saturating_sub(line.len() as u64);
         side.scan.end(&line);
@@ -588,7 +588,7 @@ impl Http1 {
             if response.exposed.contains(Secret::SetCookie) {
                 self.log.summary.exposed.merge(response.exposed);
             }
-            side.to_head();
+            side.begin_head();
             return;
         }
         self.log.response(response);

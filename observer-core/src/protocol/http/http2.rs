@@ -48,6 +48,8 @@ struct Side {
     /// Bytes of the preface still expected.
     preface: usize,
     header: Vec<u8>,
+    /// Offset of the frame header's first byte.
+    header_at: u64,
     frame: Frame,
     /// Payload of a frame that carries part of a block.
     payload: Vec<u8>,
@@ -153,6 +155,9 @@ impl Http2 {
             return n;
         }
         if side.frame.left == 0 && side.header.len() < 9 {
+            if side.header.is_empty() {
+                side.header_at = side.offset;
+            }
             let n = bytes.len().min(9 - side.header.len());
             side.header.extend_from_slice(&bytes[..n]);
             if side.header.len() == 9 {
@@ -208,7 +213,7 @@ impl Http2 {
             side.block.broken = false;
             side.block.stream = stream;
             side.block.promised = kind == PUSH_PROMISE;
-            side.block.offset = side.offset + 9;
+            side.block.offset = side.header_at;
             side.block.bytes.clear();
         }
         if direction == Direction::ToClient && first {
@@ -290,11 +295,7 @@ impl Http2 {
         let read = match (side.block.promised, direction) {
             (true, _) => side.decoder.decode(bytes, |_, _| {}),
             (false, Direction::ToServer) => {
-                let mut request = Request {
-                    version: "2",
-                    offset: side.block.offset.saturating_sub(9),
-                    ..Request::default()
-                };
+                let mut request = Request { version: "2", offset: side.block.offset, ..Request::default() };
                 let mut host = Request::default();
                 let mut is_request = false;
                 let read = side.decoder.decode(bytes, |name, value| match name {
@@ -332,11 +333,8 @@ impl Http2 {
                 read
             }
             (false, Direction::ToClient) => {
-                let mut response = Response {
-                    version: "2",
-                    offset: side.block.offset.saturating_sub(9),
-                    ..Response::default()
-                };
+                let mut response =
+                    Response { version: "2", offset: side.block.offset, ..Response::default() };
                 let read = side.decoder.decode(bytes, |name, value| match name {
                     b":status" => {
                         response.status =

@@ -280,9 +280,9 @@ fn is_token(piece: &[u8]) -> bool {
 }
 
 /// Long and without structure: hexadecimal, base64, base32.
-/// Dots are no part of it: names of services are made with them.
+/// Other bytes end a run; so do dots, which names of services are made with.
 fn is_random(piece: &[u8]) -> bool {
-    piece.split(|b| *b == b'.').any(is_random_run)
+    piece.split(|b| !(b.is_ascii_alphanumeric() || b"-_+~".contains(b))).any(is_random_run)
 }
 
 fn is_random_run(piece: &[u8]) -> bool {
@@ -292,8 +292,7 @@ fn is_random_run(piece: &[u8]) -> bool {
             b'A'..=b'Z' => upper += 1,
             b'a'..=b'z' => lower += 1,
             b'0'..=b'9' => digit += 1,
-            b'-' | b'_' | b'+' | b'~' => {}
-            _ => return false,
+            _ => {}
         }
     }
     let solid = upper + lower + digit == piece.len();
