@@ -4,6 +4,7 @@
 //! which the streams were fed: a dissector that needs something from the other direction waits for it. So every
 //! interleaving of the same bytes gives the same answer.
 
+pub mod http;
 pub mod tls;
 
 use crate::flow::{Direction, End, Gap};
