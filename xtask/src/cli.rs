@@ -18,6 +18,8 @@ pub enum Task {
     Build,
     /// Install what is missing and run every test that this machine can run
     Test(TestArgs),
+    /// Run the live tests on other kernels, in QEMU
+    Vm(VmArgs),
     /// Install the BPF toolchain and the other tools that `run` and `test` use
     Setup(SetupArgs),
 }
@@ -37,6 +39,16 @@ pub struct SetupArgs {
     /// Say what would be done and do nothing
     #[arg(long, conflicts_with = "yes")]
     pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct VmArgs {
+    /// A series such as 6.1, or a version; may be repeated. All of the matrix if there is none
+    #[arg(long)]
+    pub kernel: Vec<String>,
+    /// Only prove that the guests boot and are what the tests expect
+    #[arg(long)]
+    pub boot_only: bool,
 }
 
 #[derive(Debug, Args)]

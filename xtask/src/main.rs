@@ -8,6 +8,7 @@ mod run;
 mod setup;
 mod test;
 mod toolchain;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -21,6 +22,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Build => binary::build_with_setup().map(|path| println!("{}", path.display())),
         Task::Test(args) => return test::run(&args),
+        Task::Vm(args) => vm::run(&args),
         Task::Setup(args) => setup::run(&args),
     };
     match outcome {

@@ -4,7 +4,7 @@
 //! `skipped: REASON` in its output counts as a skip in place of the pass.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context as _, Result};
 
@@ -17,6 +17,16 @@ pub const ARGS: [&str; 1] = ["--show-output"];
 /// Runs a command that runs tests, passes on what matters and counts. Exit status and counts must agree: a test binary
 /// that crashed has printed no result, and counts as one failure.
 pub fn run(command: &mut Command) -> Result<Tally> {
+    let (mut tally, status) = stream(command, |_| ())?;
+    if !status.success() && tally.failed == 0 {
+        println!("`{}` failed ({status})", shown(command));
+        tally.failed = 1;
+    }
+    Ok(tally)
+}
+
+/// The same without a judgement: the counts and the exit status. `look` sees every line, also those not passed on.
+pub fn stream(command: &mut Command, mut look: impl FnMut(&str)) -> Result<(Tally, ExitStatus)> {
     let line = shown(command);
     println!("$ {line}");
     let mut child =
@@ -27,7 +37,8 @@ pub fn run(command: &mut Command) -> Result<Tally> {
         let mut bytes = Vec::new();
         while output.read_until(b'\n', &mut bytes)? > 0 {
             let text = String::from_utf8_lossy(&bytes);
-            let text = text.trim_end_matches('\n');
+            let text = text.trim_end_matches(['\r', '\n']);
+            look(text);
             if reader.feed(text) {
                 println!("{text}");
             }
@@ -35,12 +46,7 @@ pub fn run(command: &mut Command) -> Result<Tally> {
         }
     }
     let status = child.wait()?;
-    let mut tally = reader.tally;
-    if !status.success() && tally.failed == 0 {
-        println!("`{line}` failed ({status})");
-        tally.failed = 1;
-    }
-    Ok(tally)
+    Ok((reader.tally, status))
 }
 
 /// The state between lines.

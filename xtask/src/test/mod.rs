@@ -1,20 +1,21 @@
 //! `cargo xtask test`: every test that this machine can run, and the reason for each that it cannot.
 
-mod libtest;
-mod live;
+pub mod libtest;
+pub mod live;
 mod report;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use report::{Report, Tally};
+use report::Report;
+pub use report::Tally;
 
 use crate::cargo::cargo;
 use crate::cli::TestArgs;
 use crate::process::{answer, command, run as run_command};
 use crate::setup::{self, Need};
-use crate::{binary, workspace};
+use crate::{binary, vm, workspace};
 
 /// The kernel programs are compiled by another toolchain, never by the host's.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "observer-ebpf"];
@@ -45,7 +46,30 @@ pub fn run(args: &TestArgs) -> ExitCode {
     report.step("live tests", || {
         if built { live::run() } else { Ok(Tally::skip("there is no build with the kernel programs inside")) }
     });
+    vm_steps(&mut report, args, built);
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn vm_steps(report: &mut Report, args: &TestArgs, built: bool) {
+    let mut guests = None;
+    report.step("kernels: fetch", || {
+        if args.no_vm {
+            return Ok(Tally::skip("--no-vm"));
+        }
+        // A machine that cannot have guests is no failure of the project.
+        match vm::Machine::prepare(!args.no_setup) {
+            Ok(machine) => {
+                let payload = if built { vm::Payload::build()? } else { vm::Payload::default() };
+                guests = Some((machine.kernels()?, machine, payload));
+                Ok(Tally::one())
+            }
+            Err(error) => Ok(Tally::skip(format!("no guests here: {error:#}"))),
+        }
+    });
+    let Some((kernels, machine, payload)) = guests else { return };
+    for kernel in &kernels {
+        report.step(&format!("kernel {}", kernel.series), || machine.test(kernel, &payload));
+    }
 }
 
 fn lint(name: &str, missing: Option<&anyhow::Error>, words: &[&str]) -> Result<Tally> {

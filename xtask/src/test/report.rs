@@ -13,6 +13,12 @@ pub struct Tally {
     pub skipped: Vec<String>,
 }
 
+impl std::fmt::Display for Tally {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
+    }
+}
+
 impl Tally {
     /// A step that is one test.
     pub fn one() -> Self {
@@ -48,7 +54,7 @@ impl Report {
             Tally { failed: 1, ..Tally::default() }
         });
         let time = start.elapsed();
-        println!("=== {name}: {} in {:.1} s", outcome(&tally), time.as_secs_f64());
+        println!("=== {name}: {tally} in {:.1} s", time.as_secs_f64());
         let good = tally.failed == 0;
         self.steps.push((name.into(), tally, time));
         good
@@ -69,7 +75,7 @@ impl Report {
     fn summary(&self) -> String {
         let mut text = String::from("Steps:\n");
         for (name, tally, time) in &self.steps {
-            text += &format!("  {:7.1} s  {:<24} {}\n", time.as_secs_f64(), name, outcome(tally));
+            text += &format!("  {:7.1} s  {:<24} {}\n", time.as_secs_f64(), name, tally);
         }
         let all: Duration = self.steps.iter().map(|(.., time)| *time).sum();
         text += &format!("  {:7.1} s  in all\n", all.as_secs_f64());
@@ -85,13 +91,9 @@ impl Report {
                 }
             }
         }
-        text += &format!("{} passed, {} failed, {} skipped", total.passed, total.failed, total.skipped.len());
+        text += &total.to_string();
         text
     }
-}
-
-fn outcome(tally: &Tally) -> String {
-    format!("{} passed, {} failed, {} skipped", tally.passed, tally.failed, tally.skipped.len())
 }
 
 /// Each reason once, with how often it was given, in order of first mention.
