@@ -18,6 +18,8 @@ pub enum Task {
     Build,
     /// Install what is missing and run every test that this machine can run
     Test(TestArgs),
+    /// Write tests/fixtures anew from the labelled captures in ../shared/corpus
+    Fixtures,
     /// Run the live tests on other kernels, in QEMU
     Vm(VmArgs),
     /// Install the BPF toolchain and the other tools that `run` and `test` use

@@ -3,6 +3,7 @@
 mod binary;
 mod cargo;
 mod cli;
+mod fixtures;
 mod process;
 mod run;
 mod setup;
@@ -22,6 +23,7 @@ fn main() -> ExitCode {
         Task::Run(args) => run::run(&args),
         Task::Build => binary::build_with_setup().map(|path| println!("{}", path.display())),
         Task::Test(args) => return test::run(&args),
+        Task::Fixtures => fixtures::run(),
         Task::Vm(args) => vm::run(&args),
         Task::Setup(args) => setup::run(&args),
     };
