@@ -4,6 +4,8 @@ mod binary;
 mod cargo;
 mod cli;
 mod fixtures;
+#[cfg(test)]
+mod layers;
 mod process;
 mod run;
 mod setup;
