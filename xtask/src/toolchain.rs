@@ -58,8 +58,8 @@ impl Toolchain {
     pub fn choose(&self, build: &mut Command) {
         build.env(TOOLCHAIN_VARIABLE, &self.name);
         if self.kind == Kind::Prebuilt {
-            // Not a nightly: one crate, and only that one, may use unstable features.
-            build.env("RUSTC_BOOTSTRAP", "aya_ebpf");
+            // Not a nightly: these crates, and no others, may use unstable features.
+            build.env("RUSTC_BOOTSTRAP", "aya_ebpf,observer_ebpf");
         }
     }
 }
