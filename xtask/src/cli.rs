@@ -18,6 +18,8 @@ pub enum Task {
     Build,
     /// Install what is missing and run every test that this machine can run
     Test(TestArgs),
+    /// Feed hostile bytes to every parser
+    Fuzz(FuzzArgs),
     /// Write tests/fixtures anew from the labelled captures in ../shared/corpus
     Fixtures,
     /// Run the live tests on other kernels, in QEMU
@@ -51,6 +53,15 @@ pub struct VmArgs {
     /// Only prove that the guests boot and are what the tests expect
     #[arg(long)]
     pub boot_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct FuzzArgs {
+    /// Seconds for each target
+    #[arg(long, default_value_t = 60)]
+    pub seconds: u64,
+    /// The targets; all if there is none
+    pub targets: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ mod binary;
 mod cargo;
 mod cli;
 mod fixtures;
+mod fuzz;
 #[cfg(test)]
 mod layers;
 mod process;
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Task::Build => binary::build_with_setup().map(|path| println!("{}", path.display())),
         Task::Test(args) => return test::run(&args),
         Task::Fixtures => fixtures::run(),
+        Task::Fuzz(args) => fuzz::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Setup(args) => setup::run(&args),
     };

@@ -23,15 +23,6 @@ pub const NIGHTLY: &str = "nightly-2026-05-20";
 pub struct Toolchain {
     /// As rustup knows it.
     pub name: String,
-    kind: Kind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Has `core` for BPF built.
-    Prebuilt,
-    /// Is a nightly with the sources of `core`.
-    Nightly,
 }
 
 impl Toolchain {
@@ -50,29 +41,21 @@ impl Toolchain {
 
     fn of(name: &str) -> Option<Self> {
         let sysroot = answer(command("rustup").args(["run", name, "rustc", "--print", "sysroot"]))?;
-        let kind = kind_of(Path::new(sysroot.trim()), name.starts_with("nightly"))?;
-        Some(Self { name: name.into(), kind })
+        let usable = has_core(Path::new(sysroot.trim()), name.starts_with("nightly"));
+        usable.then(|| Self { name: name.into() })
     }
 
     /// Tells a build of `observer` to use this toolchain.
     pub fn choose(&self, build: &mut Command) {
         build.env(TOOLCHAIN_VARIABLE, &self.name);
-        if self.kind == Kind::Prebuilt {
-            // Not a nightly: these crates, and no others, may use unstable features.
-            build.env("RUSTC_BOOTSTRAP", "aya_ebpf,observer_ebpf");
-        }
     }
 }
 
-fn kind_of(sysroot: &Path, nightly: bool) -> Option<Kind> {
+/// Does a toolchain have `core` for BPF, or can it build it?
+fn has_core(sysroot: &Path, nightly: bool) -> bool {
     let rustlib = sysroot.join("lib/rustlib");
-    if rustlib.join("bpfel-unknown-none/lib").is_dir() {
-        Some(Kind::Prebuilt)
-    } else if nightly && rustlib.join("src/rust/library/core").is_dir() {
-        Some(Kind::Nightly)
-    } else {
-        None
-    }
+    rustlib.join("bpfel-unknown-none/lib").is_dir()
+        || (nightly && rustlib.join("src/rust/library/core").is_dir())
 }
 
 /// Is there a `bpf-linker` that starts? One whose LLVM was removed does not.
@@ -89,12 +72,12 @@ mod tests {
         let dir = std::env::temp_dir().join(format!("xtask-toolchain-{}", std::process::id()));
         let rustlib = dir.join("lib/rustlib");
         std::fs::create_dir_all(rustlib.join("x86_64-unknown-linux-gnu/lib")).unwrap();
-        assert_eq!(kind_of(&dir, true), None);
+        assert!(!has_core(&dir, true));
         std::fs::create_dir_all(rustlib.join("src/rust/library/core")).unwrap();
-        assert_eq!(kind_of(&dir, true), Some(Kind::Nightly));
-        assert_eq!(kind_of(&dir, false), None, "a stable compiler cannot build its own core");
+        assert!(has_core(&dir, true));
+        assert!(!has_core(&dir, false), "a stable compiler cannot build its own core");
         std::fs::create_dir_all(rustlib.join("bpfel-unknown-none/lib")).unwrap();
-        assert_eq!(kind_of(&dir, false), Some(Kind::Prebuilt));
+        assert!(has_core(&dir, false));
         std::fs::remove_dir_all(&dir).unwrap();
     }
 }
