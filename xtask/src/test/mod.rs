@@ -15,7 +15,7 @@ use crate::cargo::cargo;
 use crate::cli::TestArgs;
 use crate::process::{answer, command, run as run_command};
 use crate::setup::{self, Need};
-use crate::{binary, vm, workspace};
+use crate::{binary, vm};
 
 /// The kernel programs are compiled by another toolchain, never by the host's.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "observer-ebpf"];
