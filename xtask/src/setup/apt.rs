@@ -38,9 +38,9 @@ impl Apt {
         packages.iter().filter(|name| !offered.contains(**name)).copied().collect()
     }
 
-    /// Fetches the lists anew.
+    /// Fetches the lists anew. An error if any could not be fetched; apt alone would call that a success.
     pub fn update(&self, privilege: Privilege) -> Result<()> {
-        run(root(privilege)?.args(["update", "-q"]))
+        run(root(privilege)?.args(["-o", "APT::Update::Error-Mode=any", "update", "-q"]))
     }
 
     /// Installs `packages` and what they need, nothing recommended.

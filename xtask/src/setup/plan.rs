@@ -180,12 +180,15 @@ fn packages(names: &[&str], privilege: Privilege) -> Result<()> {
     }
     let apt = Apt::here().ok_or_else(|| anyhow!("apt is gone"))?;
     let mut fresh = false;
+    let mut update = Ok(());
     if !apt.unknown(names).is_empty() {
-        apt.update(privilege).context("the lists of packages could not be fetched; is there a network?")?;
+        update = apt.update(privilege);
         fresh = true;
     }
     let unknown = apt.unknown(names);
     if !unknown.is_empty() {
+        // A source that is out of reach matters only if something is missing in the others.
+        update.context("the lists of packages could not all be fetched; is there a network?")?;
         bail!("{} has no {}. {}", apt.suite, unknown.join(", "), by_hand());
     }
     match apt.install(names, privilege) {

@@ -117,6 +117,7 @@ APT::Architecture "amd64";
 APT::Architectures "amd64";
 // The folder is the user's; apt's own user may not write there.
 APT::Sandbox::User "root";
+APT::Update::Error-Mode "any";
 Acquire::Languages "none";
 Acquire::GzipIndexes "false";
 Acquire::PDiffs "false";
