@@ -8,6 +8,7 @@
 
 pub mod connection;
 pub mod engine;
+pub mod event;
 pub mod flow;
 pub mod protocol;
 pub mod security;

@@ -1,0 +1,140 @@
+//! Faces in a slab, threaded on lists by age: everything that happens "after so long" or "to the oldest" is at the
+//! head of a list.
+
+/// Which list a slot is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum List {
+    /// No payload seen yet, oldest first.
+    Silent,
+    /// Payload seen, verdict open; the one that began to talk first comes first.
+    Talking,
+    /// The verdict stands; the one that was quiet longest comes first.
+    Settled,
+    /// Ended, waiting for segments that were overtaken by the end; the one that ended first comes first.
+    Closing,
+}
+
+const LISTS: usize = 4;
+const NONE: u32 = u32::MAX;
+
+#[derive(Debug)]
+struct Slot<T> {
+    value: Option<T>,
+    list: List,
+    before: u32,
+    after: u32,
+}
+
+/// A slab whose entries each stand on one of a few lists. All operations take constant time.
+#[derive(Debug)]
+pub(super) struct Order<T> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u32>,
+    first: [u32; LISTS],
+    last: [u32; LISTS],
+}
+
+impl<T> Order<T> {
+    pub(super) const fn new() -> Self {
+        Self { slots: Vec::new(), free: Vec::new(), first: [NONE; LISTS], last: [NONE; LISTS] }
+    }
+
+    /// Entries in all.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Puts `value` at the end of `list` and names its slot. The caller bounds the number of entries far below 2³².
+    pub(super) fn insert(&mut self, value: T, list: List) -> u32 {
+        let slot = Slot { value: Some(value), list, before: NONE, after: NONE };
+        let index = if let Some(index) = self.free.pop() {
+            self.slots[index as usize] = slot;
+            index
+        } else {
+            self.slots.push(slot);
+            u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+        };
+        self.link(index, list);
+        index
+    }
+
+    /// Takes an entry out.
+    pub(super) fn remove(&mut self, index: u32) -> Option<T> {
+        let value = self.slots.get_mut(index as usize)?.value.take()?;
+        self.unlink(index);
+        self.free.push(index);
+        Some(value)
+    }
+
+    pub(super) fn value(&mut self, index: u32) -> Option<&mut T> {
+        self.slots.get_mut(index as usize)?.value.as_mut()
+    }
+
+    /// Moves an entry to the end of `list`.
+    pub(super) fn put_last(&mut self, index: u32, list: List) {
+        if self.slots.get(index as usize).is_none_or(|slot| slot.value.is_none()) {
+            return;
+        }
+        if self.last[list as usize] == index {
+            return;
+        }
+        self.unlink(index);
+        self.link(index, list);
+    }
+
+    /// The oldest entry of `list`.
+    pub(super) fn oldest(&self, list: List) -> Option<u32> {
+        let index = self.first[list as usize];
+        (index != NONE).then_some(index)
+    }
+
+    fn link(&mut self, index: u32, list: List) {
+        let last = core::mem::replace(&mut self.last[list as usize], index);
+        match self.slots.get_mut(last as usize) {
+            Some(slot) => slot.after = index,
+            None => self.first[list as usize] = index,
+        }
+        let slot = &mut self.slots[index as usize];
+        (slot.list, slot.before, slot.after) = (list, last, NONE);
+    }
+
+    fn unlink(&mut self, index: u32) {
+        let Slot { list, before, after, .. } = self.slots[index as usize];
+        match self.slots.get_mut(before as usize) {
+            Some(slot) => slot.after = after,
+            None => self.first[list as usize] = after,
+        }
+        match self.slots.get_mut(after as usize) {
+            Some(slot) => slot.before = before,
+            None => self.last[list as usize] = before,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn drain(order: &mut Order<u32>, list: List) -> Vec<u32> {
+        core::iter::from_fn(|| order.oldest(list).and_then(|index| order.remove(index))).collect()
+    }
+
+    #[test]
+    fn keeps_the_order_of_arrival_over_moves_and_removals() {
+        let mut order = Order::new();
+        let slots: Vec<u32> = (0..6).map(|n| order.insert(n, List::Silent)).collect();
+        order.put_last(slots[2], List::Talking);
+        order.put_last(slots[0], List::Talking);
+        order.put_last(slots[2], List::Talking);
+        order.put_last(slots[2], List::Talking);
+        assert_eq!(order.remove(slots[4]), Some(4));
+        assert_eq!(order.remove(slots[4]), None);
+        order.put_last(slots[4], List::Talking);
+        assert_eq!(order.len(), 5);
+        assert_eq!(order.insert(7, List::Silent), slots[4]);
+        assert_eq!(drain(&mut order, List::Silent), [1, 3, 5, 7]);
+        assert_eq!(drain(&mut order, List::Talking), [0, 2]);
+        assert_eq!(order.len(), 0);
+        assert_eq!(order.oldest(List::Settled), None);
+    }
+}
