@@ -10,6 +10,7 @@ pub mod connection;
 pub mod engine;
 pub mod event;
 pub mod flow;
+mod order;
 pub mod protocol;
 pub mod security;
 pub mod time;

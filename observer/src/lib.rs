@@ -1,3 +1,4 @@
 //! The daemon and the command line of observer: everything that touches the world.
 
+pub mod pipeline;
 pub mod source;

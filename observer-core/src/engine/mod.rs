@@ -1,7 +1,6 @@
 //! From what a source saw to reports: owns the faces, runs flow and conversation, decides when a verdict stands.
 
 mod input;
-mod order;
 mod report;
 
 pub use input::{Closed, Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple};

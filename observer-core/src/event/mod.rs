@@ -4,12 +4,14 @@
 //! The JSON Schema (`observer schema`) is generated from these types. A field that is not known is absent: no nulls,
 //! no empty strings. Nothing here is built from raw bytes of the wire: escaping and redaction lie behind it.
 
+mod community_id;
 mod control_plane;
 mod ecs;
 mod schema;
 mod tls;
 mod when;
 
+pub use community_id::community_id;
 pub use control_plane::{
     ClientCertificateField, Connection, ControlPlane, DirectionField, HttpCounts, Loss, LossField,
     MissingBytes, PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,

@@ -1,51 +1,46 @@
-//! Faces in a slab, threaded on lists by age: everything that happens "after so long" or "to the oldest" is at the
+//! Entries in a slab, threaded on lists by age: everything that happens "after so long" or "to the oldest" is at the
 //! head of a list.
 
-/// Which list a slot is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum List {
-    /// No payload seen yet, oldest first.
-    Silent,
-    /// Payload seen, verdict open; the one that began to talk first comes first.
-    Talking,
-    /// The verdict stands; the one that was quiet longest comes first.
-    Settled,
-    /// Ended, waiting for segments that were overtaken by the end; the one that ended first comes first.
-    Closing,
-}
-
-const LISTS: usize = 4;
 const NONE: u32 = u32::MAX;
 
 #[derive(Debug)]
 struct Slot<T> {
     value: Option<T>,
-    list: List,
+    list: usize,
     before: u32,
     after: u32,
 }
 
 /// A slab whose entries each stand on one of a few lists. All operations take constant time.
 #[derive(Debug)]
-pub(super) struct Order<T> {
+pub(crate) struct Order<T, L, const LISTS: usize> {
     slots: Vec<Slot<T>>,
     free: Vec<u32>,
     first: [u32; LISTS],
     last: [u32; LISTS],
+    lists: core::marker::PhantomData<L>,
 }
 
-impl<T> Order<T> {
-    pub(super) const fn new() -> Self {
-        Self { slots: Vec::new(), free: Vec::new(), first: [NONE; LISTS], last: [NONE; LISTS] }
+impl<T, L: Into<usize>, const LISTS: usize> Order<T, L, LISTS> {
+    /// An empty slab.
+    pub(crate) const fn new() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: Vec::new(),
+            first: [NONE; LISTS],
+            last: [NONE; LISTS],
+            lists: core::marker::PhantomData,
+        }
     }
 
     /// Entries in all.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// Puts `value` at the end of `list` and names its slot. The caller bounds the number of entries far below 2³².
-    pub(super) fn insert(&mut self, value: T, list: List) -> u32 {
+    pub(crate) fn insert(&mut self, value: T, list: L) -> u32 {
+        let list = list.into();
         let slot = Slot { value: Some(value), list, before: NONE, after: NONE };
         let index = if let Some(index) = self.free.pop() {
             self.slots[index as usize] = slot;
@@ -59,23 +54,25 @@ impl<T> Order<T> {
     }
 
     /// Takes an entry out.
-    pub(super) fn remove(&mut self, index: u32) -> Option<T> {
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let value = self.slots.get_mut(index as usize)?.value.take()?;
         self.unlink(index);
         self.free.push(index);
         Some(value)
     }
 
-    pub(super) fn value(&mut self, index: u32) -> Option<&mut T> {
+    /// The entry in a slot.
+    pub(crate) fn value(&mut self, index: u32) -> Option<&mut T> {
         self.slots.get_mut(index as usize)?.value.as_mut()
     }
 
     /// Moves an entry to the end of `list`.
-    pub(super) fn put_last(&mut self, index: u32, list: List) {
+    pub(crate) fn put_last(&mut self, index: u32, list: L) {
+        let list = list.into();
         if self.slots.get(index as usize).is_none_or(|slot| slot.value.is_none()) {
             return;
         }
-        if self.last[list as usize] == index {
+        if self.last[list] == index {
             return;
         }
         self.unlink(index);
@@ -83,16 +80,16 @@ impl<T> Order<T> {
     }
 
     /// The oldest entry of `list`.
-    pub(super) fn oldest(&self, list: List) -> Option<u32> {
-        let index = self.first[list as usize];
+    pub(crate) fn oldest(&self, list: L) -> Option<u32> {
+        let index = self.first[list.into()];
         (index != NONE).then_some(index)
     }
 
-    fn link(&mut self, index: u32, list: List) {
-        let last = core::mem::replace(&mut self.last[list as usize], index);
+    fn link(&mut self, index: u32, list: usize) {
+        let last = core::mem::replace(&mut self.last[list], index);
         match self.slots.get_mut(last as usize) {
             Some(slot) => slot.after = index,
-            None => self.first[list as usize] = index,
+            None => self.first[list] = index,
         }
         let slot = &mut self.slots[index as usize];
         (slot.list, slot.before, slot.after) = (list, last, NONE);
@@ -102,11 +99,11 @@ impl<T> Order<T> {
         let Slot { list, before, after, .. } = self.slots[index as usize];
         match self.slots.get_mut(before as usize) {
             Some(slot) => slot.after = after,
-            None => self.first[list as usize] = after,
+            None => self.first[list] = after,
         }
         match self.slots.get_mut(after as usize) {
             Some(slot) => slot.before = before,
-            None => self.last[list as usize] = before,
+            None => self.last[list] = before,
         }
     }
 }
@@ -115,7 +112,20 @@ impl<T> Order<T> {
 mod tests {
     use super::*;
 
-    fn drain(order: &mut Order<u32>, list: List) -> Vec<u32> {
+    #[derive(Clone, Copy)]
+    enum List {
+        Silent,
+        Talking,
+        Settled,
+    }
+
+    impl From<List> for usize {
+        fn from(list: List) -> Self {
+            list as Self
+        }
+    }
+
+    fn drain(order: &mut Order<u32, List, 3>, list: List) -> Vec<u32> {
         core::iter::from_fn(|| order.oldest(list).and_then(|index| order.remove(index))).collect()
     }
 
