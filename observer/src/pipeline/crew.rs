@@ -16,9 +16,15 @@ use crate::source::pcap::{ReadError, Stream};
 /// What one thread found in one block.
 type Batch<S> = Vec<Placed<<S as Shard>::Found>>;
 
+/// What one shard still had when the capture ended.
+type Leftover<S> = (u8, Vec<<S as Shard>::Found>);
+
+/// What comes from one thread: a batch for each block, then its shards' leftovers.
+type FromWorker<S> = (Receiver<Batch<S>>, Receiver<Leftover<S>>);
+
 /// How a capture's replay ended.
 #[derive(Debug)]
-pub struct Outcome<R> {
+pub(super) struct Outcome<R> {
     /// The router, with what it counted.
     pub router: R,
     /// Packets that were read.
@@ -28,7 +34,7 @@ pub struct Outcome<R> {
 }
 
 /// Takes what was found, in the order of the capture.
-pub trait Merger<F> {
+pub(super) trait Merger<F> {
     /// Why it cannot go on.
     type Error;
 
@@ -46,7 +52,7 @@ pub trait Merger<F> {
 ///
 /// # Panics
 /// Where one of the threads did.
-pub fn replay<R: Router, S: Shard, M: Merger<S::Found>>(
+pub(super) fn replay<R: Router, S: Shard, M: Merger<S::Found>>(
     stream: Stream,
     router: R,
     shards: Vec<S>,
@@ -181,7 +187,7 @@ fn analyse<S: Shard>(
     mut bench: Bench<S>,
     work: &Receiver<Arc<Work>>,
     batches: &Sender<Batch<S>>,
-    leftovers: &Sender<(u8, Vec<S::Found>)>,
+    leftovers: &Sender<Leftover<S>>,
 ) {
     for work in work {
         let mut batch = Vec::new();
@@ -202,7 +208,7 @@ fn analyse<S: Shard>(
 /// Puts in order what the threads found.
 fn merge<S: Shard, M: Merger<S::Found>>(
     routed: &Receiver<Arc<Work>>,
-    from_workers: &[(Receiver<Batch<S>>, Receiver<(u8, Vec<S::Found>)>)],
+    from_workers: &[FromWorker<S>],
     give_back: Sender<Work>,
     merger: &mut M,
 ) -> Result<(), M::Error> {

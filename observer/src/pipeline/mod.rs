@@ -1,10 +1,12 @@
 //! From a source through the analysis to a sink.
 
+mod analysis;
 mod crew;
+mod progress;
+mod replay;
 mod shard;
 mod stop;
 mod work;
 
-pub use crew::{Merger, Outcome, replay};
-pub use shard::{Router, SHARDS, Shard};
+pub use replay::{Ended, Replay};
 pub use stop::Stop;

@@ -58,7 +58,7 @@ impl Work {
         self.joined.clear();
         let mut joined = Vec::new();
         for (at, packet) in self.block.packets().iter().enumerate() {
-            if packet.time.0 >= clock.told.0.saturating_add(GRAIN.as_nanos() as u64) {
+            if packet.time >= clock.told + GRAIN {
                 clock.told = packet.time;
                 self.ticks.push((at, packet.time));
             }

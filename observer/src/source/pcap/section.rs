@@ -66,7 +66,7 @@ impl Section {
             SIMPLE_PACKET => 16,
             _ => 12,
         };
-        if length < least || length % 4 != 0 {
+        if length < least || !length.is_multiple_of(4) {
             return Some(Err(Fault::BlockLength { length }));
         }
         if !matches!(kind, INTERFACE_DESCRIPTION | PACKET | SIMPLE_PACKET | ENHANCED_PACKET) {
@@ -101,7 +101,7 @@ impl Section {
             _ => return Some(Err(Fault::ByteOrder)),
         };
         let length = order.u32(rest, 4);
-        if length < 28 || length % 4 != 0 || length > MAX_BLOCK {
+        if length < 28 || !length.is_multiple_of(4) || length > MAX_BLOCK {
             return Some(Err(Fault::BlockLength { length }));
         }
         let block = rest.get(..length as usize)?;

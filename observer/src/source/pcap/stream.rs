@@ -12,6 +12,9 @@ use super::input::Input;
 use super::open_error::OpenError;
 use super::read_error::ReadError;
 
+/// Bytes that tell a capture from anything else.
+const FIRST: usize = 24;
+
 /// One capture, read as blocks of whole packets.
 pub struct Stream {
     input: Input,
@@ -44,6 +47,25 @@ impl Stream {
             count: 0,
             state: State::Reading,
         })
+    }
+
+    /// Looks at the first bytes only: whether they are those of a capture.
+    ///
+    /// # Errors
+    /// They are not, which [`ReadError::is_foreign`] tells too. Any other trouble is left for [`Stream::fill`].
+    pub fn check(mut self) -> Result<(), ReadError> {
+        let mut bytes = Vec::with_capacity(FIRST);
+        if self.input.reader.by_ref().take(FIRST as u64).read_to_end(&mut bytes).is_err() {
+            return Ok(());
+        }
+        let outcome = match self.capture.read(&bytes, &mut Vec::new()) {
+            Ok(taken) if bytes.len() < FIRST => self.capture.finish(bytes.len() - taken),
+            outcome => outcome.map(drop),
+        };
+        match outcome.map_err(|damage| ReadError::damage(damage, self.input.packing)) {
+            Err(error) if error.is_foreign() => Err(error),
+            _ => Ok(()),
+        }
     }
 
     /// Whether the capture comes through a pipe, as it is made.
