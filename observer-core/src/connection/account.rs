@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use super::known::Known;
 use super::{Party, Process, Seed};
+use crate::engine::{Facts, Orientation};
 use crate::engine::{Lost, Origin, Role};
 use crate::event::{
     Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
     Event, EventField, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField, ProcessField,
     SCHEMA, SocketState, Source, When, community_id,
 };
-use crate::protocol::{Facts, Orientation};
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;
 

@@ -265,9 +265,10 @@ impl Joiner {
 mod tests {
     use super::*;
     use crate::connection::{Party, Process, Seed};
+    use crate::engine::Facts;
     use crate::engine::{Ending, Origin, Tuple};
     use crate::event::{Action, MissingBytes};
-    use crate::protocol::{Facts, Verdict};
+    use crate::protocol::Verdict;
     use crate::security::{Basis, ClientCertificate, Reason, Security};
 
     const LIVE: JoinerLimits =

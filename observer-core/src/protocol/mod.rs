@@ -4,9 +4,8 @@
 //! which the streams were fed: a dissector that needs something from the other direction waits for it. So every
 //! interleaving of the same bytes gives the same answer.
 
-mod facts;
-
-pub use facts::{Facts, Orientation};
+pub mod http;
+pub mod tls;
 
 use crate::flow::{Direction, End, Gap};
 use crate::security::{Basis, ClientCertificate, Reason, Security};

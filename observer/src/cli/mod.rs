@@ -20,6 +20,8 @@ pub use typed::{Command, DoctorTyped, Format, ReplayTyped, RunTyped, Scope, Type
 
 use std::io::{self, Write};
 
+use crate::doctor::{Node, Report};
+
 /// Does what was typed.
 ///
 /// # Errors
@@ -34,15 +36,34 @@ pub fn run(typed: Typed) -> Result<(), Failure> {
             ))
         }
         Command::Replay(typed) => ReplayConfig::resolve(typed)?.run(),
-        Command::Doctor(_) => Err(Failure::run_time("this observer was built without the doctor")),
+        Command::Doctor(typed) => doctor(&typed),
         Command::Schema => schema(),
     }
 }
 
+fn doctor(typed: &DoctorTyped) -> Result<(), Failure> {
+    let report = Report::of(&Node::read());
+    let text = if typed.json {
+        report.json().map_err(|error| Failure::run_time(format!("cannot write the report: {error}")))?
+    } else {
+        report.to_string()
+    };
+    print(text)?;
+    // The report has said what is missing; the exit code says that something is.
+    if report.can_run() { Ok(()) } else { Err(Failure::run_time("this node cannot run it yet; see above")) }
+}
+
 fn schema() -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(&observer_core::event::json_schema())
+    let text = serde_json::to_string_pretty(&observer_core::event::json_schema())
         .map_err(|error| Failure::run_time(format!("cannot write the schema: {error}")))?;
-    text.push('\n');
+    print(text)
+}
+
+/// Writes to standard output; that nobody reads on is no failure.
+fn print(mut text: String) -> Result<(), Failure> {
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
         _ => Ok(()),

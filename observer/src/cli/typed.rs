@@ -134,12 +134,9 @@ pub struct ReplayTyped {
 /// `observer doctor`, as typed.
 #[derive(Debug, Args)]
 pub struct DoctorTyped {
-    /// Where the process file system is mounted
-    #[arg(long, value_name = "PATH", default_value = "/proc")]
-    pub proc_root: PathBuf,
-    /// Where the cgroup v2 hierarchy is mounted
-    #[arg(long, value_name = "PATH", default_value = "/sys/fs/cgroup")]
-    pub cgroup_root: PathBuf,
+    /// Print the report as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[cfg(test)]

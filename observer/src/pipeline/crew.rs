@@ -241,3 +241,7 @@ fn merge<S: Shard, M: Merger<S::Found>>(
     }
     merger.pause()
 }
+
+#[cfg(test)]
+#[allow(clippy::cast_possible_truncation, reason = "made-up captures are small")]
+mod tests;

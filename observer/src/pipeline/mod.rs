@@ -4,7 +4,9 @@ mod analysis;
 mod crew;
 mod progress;
 mod replay;
+mod router;
 mod shard;
+mod skipped;
 mod stop;
 mod work;
 

@@ -9,9 +9,10 @@ use observer_core::connection::{Context, Joiner, JoinerLimits, Seed};
 use observer_core::event::{Action, Event, Log, LogFile};
 use observer_core::time::Timestamp;
 
-use super::analysis::{self, Found, Skipped};
+use super::analysis::{self, Found};
 use super::crew::{self, Merger};
 use super::progress::Progress;
+use super::skipped::Skipped;
 use super::stop::Stop;
 use crate::sink::Sink;
 use crate::source::pcap::{ReadError, Stream};
@@ -127,7 +128,7 @@ impl Merger<Found> for Telling<'_> {
     fn found(&mut self, found: Found) -> io::Result<()> {
         let tell = &mut |event| self.events.push(event);
         match found {
-            Found::Report(report) => self.joiner.report(*report, tell),
+            Found::Report(report) => self.joiner.report(report, tell),
             Found::Time(now) => self.joiner.advance(now, tell),
         }
         self.write()

@@ -1,3 +1,5 @@
 //! Where packets come from.
 
+#[cfg(target_os = "linux")]
+pub mod existing;
 pub mod pcap;

@@ -1,6 +1,6 @@
 //! Everything that is known of what was spoken on one face.
 
-use super::Verdict;
+use crate::protocol::Verdict;
 
 /// Whether the roles of the two ends are certain.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
