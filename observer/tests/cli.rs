@@ -115,7 +115,7 @@ fn files_that_are_no_captures_are_refused_before_anything_is_done() {
         assert!(message.contains(hint) && message.contains(text(&other)), "{message}");
     }
     let locked = path("locked", b"");
-    fs::set_permissions(&locked, PermissionsExt::from_mode(0)).unwrap();
+    fs::set_permissions(&locked, PermissionsExt::from_mode(0o0)).unwrap();
     if File::open(&locked).is_err() {
         assert!(refused(&["replay", text(&locked)]).contains("permission denied"));
     }
