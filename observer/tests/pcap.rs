@@ -109,11 +109,7 @@ fn every_prefix_gives_the_packets_before_the_cut_and_its_place() {
                 Err(Damage { offset, fault: Fault::CutShort { present } }) => {
                     assert_eq!(offset + present, cut as u64);
                     // Whatever is cut short begins where another record ends.
-                    assert_eq!(
-                        read(&capture[..offset as usize], cut).1.is_ok() || offset == 0,
-                        true,
-                        "cut at {cut}"
-                    );
+                    assert!(read(&capture[..offset as usize], cut).1.is_ok() || offset == 0, "cut at {cut}");
                 }
                 Err(damage) => {
                     assert!(cut < 4 && damage.offset == 0 && damage.fault.is_foreign(), "{damage}")
