@@ -2,6 +2,9 @@
 
 #[cfg(target_os = "linux")]
 pub mod attribution;
+pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod doctor;
+pub mod pipeline;
+pub mod sink;
 pub mod source;

@@ -42,6 +42,7 @@ impl ExistingSocket {
     pub fn opened(&self, time: Timestamp) -> Option<Opened> {
         let (role, tuple, oriented) = self.connection?;
         Some(Opened {
+            subflow: false,
             key: FaceKey(self.socket.cookie),
             time,
             tuple,
