@@ -14,7 +14,7 @@ use observer_common::{
     WIRE_VERSION, face_key, flag, kind, mark, next_piece,
 };
 
-use crate::headers::{Headers, SYN};
+use crate::headers::{FIN, Headers, RST, SYN};
 use crate::maps::{CONFIG, COUNTERS, LIFECYCLE, NETNS_COOKIE, PAYLOAD, WAKE};
 
 /// Pieces of one segment: enough for the default budget and the parts that a first and a last piece waste.
@@ -34,22 +34,22 @@ impl Tcp {
     pub const NONE: Self =
         Self { known: false, snd_una: 0, snd_nxt: 0, rcv_nxt: 0, bytes_acked: 0, bytes_received: 0 };
 
-    /// Reads them.
+    /// Reads them; `None` if the socket is not TCP's.
     #[inline(always)]
-    pub unsafe fn read(tcp: *mut bpf_tcp_sock) -> Self {
+    pub unsafe fn read(tcp: *mut bpf_tcp_sock) -> Option<Self> {
         if tcp.is_null() {
-            return Self::NONE;
+            return None;
         }
         // SAFETY: checked; the verifier rewrites these loads.
         unsafe {
-            Self {
+            Some(Self {
                 known: true,
                 snd_una: (*tcp).snd_una,
                 snd_nxt: (*tcp).snd_nxt,
                 rcv_nxt: (*tcp).rcv_nxt,
                 bytes_acked: (*tcp).bytes_acked,
                 bytes_received: (*tcp).bytes_received,
-            }
+            })
         }
     }
 }
@@ -351,46 +351,67 @@ pub unsafe fn unannounced(socket: *mut SocketState, bytes: u32) {
     }
 }
 
-/// What a segment's payload records say besides the bytes.
-pub struct Segment<'a> {
-    pub headers: &'a Headers,
-    pub direction: u8,
-    pub role: u8,
+/// What is to be copied of a segment, and what its records say besides the bytes.
+pub struct Plan {
     pub key: u64,
-    /// [`flag`] bits of every piece.
-    pub flags: u8,
-    /// Whether the budget ends with what is copied.
-    pub last: bool,
+    /// Bytes to copy, from the first on; at least 1.
+    pub allowed: u32,
+    /// 1: the budget ends with what is copied.
+    pub last: u64,
     pub now: u64,
     pub rcv_nxt: u32,
+    pub role: u8,
+    /// [`flag`] bits of every piece.
+    pub flags: u8,
 }
 
-/// Copies the first `allowed` (at least 1) bytes of a segment's payload, straight into the ring, in as many pieces as
-/// it takes. `zero` is 0 from a map: added to what is done, it makes every turn of the loop look the same to the
-/// verifier, which otherwise follows every sequence of sizes.
+/// Copies the payload of a segment, straight into the ring, in as many pieces as it takes. `zero` is 0 from a map:
+/// added to a number, it makes the verifier forget what it knows, so that every way here and every turn of the loop
+/// looks the same to it. Otherwise it follows every combination.
 #[inline(always)]
 pub unsafe fn payload(
     skb: *mut __sk_buff,
     socket: *mut SocketState,
-    segment: &Segment<'_>,
-    allowed: u32,
+    headers: &Headers,
+    direction: u8,
+    plan: &Plan,
     zero: u64,
 ) {
     // 64 bits wide, as the verifier counts: its bounds of a narrower sum would grow from turn to turn.
+    let allowed = u64::from(plan.allowed).wrapping_add(zero);
+    let plan = Plan {
+        key: plan.key.wrapping_add(zero),
+        allowed: plan.allowed,
+        last: plan.last.wrapping_add(zero),
+        now: plan.now.wrapping_add(zero),
+        rcv_nxt: plan.rcv_nxt,
+        role: (u64::from(plan.role)).wrapping_add(zero) as u8,
+        flags: (u64::from(plan.flags)).wrapping_add(zero) as u8,
+    };
     let mut done: u64 = zero;
     let mut pieces = 0;
-    while pieces < PIECES && done < u64::from(allowed) {
-        let next = next_piece(allowed.wrapping_sub(done as u32));
+    while pieces < PIECES && done < allowed {
+        let next = next_piece(allowed.wrapping_sub(done) as u32);
         // The last piece answers for all that is not copied.
-        let ends = done.wrapping_add(next.bytes.into()) >= u64::from(allowed) || pieces + 1 == PIECES;
-        let len = if ends { segment.headers.len.wrapping_sub(done as u32) } else { next.bytes };
+        let ends = done.wrapping_add(next.bytes.into()) >= allowed || pieces + 1 == PIECES;
+        let len = if ends { headers.len.wrapping_sub(done as u32) } else { next.bytes };
+        let last = if ends { plan.last } else { 0 };
+        let piece = Piece {
+            headers,
+            plan: &plan,
+            direction,
+            done: done as u32,
+            bytes: next.bytes,
+            len,
+            last: last.wrapping_add(zero) as u8,
+        };
         // SAFETY: the caller checked `skb` and `socket`.
         unsafe {
             match next.class {
-                0 => piece::<256>(skb, socket, segment, done as u32, next.bytes, len, ends),
-                1 => piece::<1024>(skb, socket, segment, done as u32, next.bytes, len, ends),
-                2 => piece::<4096>(skb, socket, segment, done as u32, next.bytes, len, ends),
-                _ => piece::<16384>(skb, socket, segment, done as u32, next.bytes, len, ends),
+                0 => piece.emit::<256>(skb, socket),
+                1 => piece.emit::<1024>(skb, socket),
+                2 => piece.emit::<4096>(skb, socket),
+                _ => piece.emit::<16384>(skb, socket),
             }
         }
         done = done.wrapping_add(next.bytes.into()).wrapping_add(zero);
@@ -403,55 +424,64 @@ const _: () = assert!(
     "the classes of `payload` are those of the wire"
 );
 
-#[inline(always)]
-unsafe fn piece<const ROOM: u32>(
-    skb: *mut __sk_buff,
-    socket: *mut SocketState,
-    segment: &Segment<'_>,
+struct Piece<'a> {
+    headers: &'a Headers,
+    plan: &'a Plan,
+    direction: u8,
+    /// Payload bytes of the segment before this piece.
     done: u32,
+    /// Bytes to copy.
     bytes: u32,
+    /// Bytes it stands for.
     len: u32,
-    ends: bool,
-) {
-    let size = PAYLOAD_HEADER as u64 + u64::from(ROOM);
-    let place = Ring::Payload.reserve(size, socket, u64::from(len));
-    if place.is_null() {
-        return;
-    }
-    let record = place.cast::<Payload>();
-    let headers = segment.headers;
-    // SAFETY: the reservation holds the header and `ROOM` bytes behind it.
-    unsafe {
-        // LLVM would drop the clamp that the verifier needs, since it knows the range already.
-        let clamped = (black_box(bytes - 1) & (ROOM - 1)) + 1;
-        let unread = bpf_skb_load_bytes(
-            skb.cast(),
-            headers.payload + done,
-            place.cast::<u8>().add(PAYLOAD_HEADER).cast(),
-            clamped,
-        ) != 0;
-        if unread {
-            count(|counters| addr_of_mut!((*counters).uncopied), 1);
+    /// 1: the budget ends with it.
+    last: u8,
+}
+
+impl Piece<'_> {
+    #[inline(always)]
+    unsafe fn emit<const ROOM: u32>(&self, skb: *mut __sk_buff, socket: *mut SocketState) {
+        let size = PAYLOAD_HEADER as u64 + u64::from(ROOM);
+        let place = Ring::Payload.reserve(size, socket, u64::from(self.len));
+        if place.is_null() {
+            return;
         }
-        (*record).version = WIRE_VERSION;
-        (*record).kind = kind::PAYLOAD;
-        (*record).role = segment.role;
-        (*record).tcp_flags = headers.flags & !(SYN | crate::headers::FIN | crate::headers::RST);
-        (*record).direction = segment.direction;
-        (*record).flags = segment.flags
-            | if unread { flag::UNREADABLE } else { 0 }
-            | if ends && segment.last { flag::BUDGET_SPENT } else { 0 };
-        (*record).padding = 0;
-        (*record).seq = headers.seq.wrapping_add(u32::from(headers.flags & SYN != 0)).wrapping_add(done);
-        (*record).ack = headers.ack;
-        (*record).len = len;
-        (*record).captured = if unread { 0 } else { bytes };
-        (*record).time = segment.now;
-        (*record).key = segment.key;
-        (*record).lost_bytes = (*socket).lost_bytes;
-        (*record).skipped_bytes = (*socket).skipped_bytes;
-        (*record).lost_records = (*socket).lost_records as u32;
-        (*record).rcv_nxt = segment.rcv_nxt;
-        Ring::Payload.submit(place, size);
+        let record = place.cast::<Payload>();
+        let (headers, plan) = (self.headers, self.plan);
+        // SAFETY: the reservation holds the header and `ROOM` bytes behind it.
+        unsafe {
+            // LLVM would drop the clamp that the verifier needs, since it knows the range already.
+            let clamped = (black_box(self.bytes - 1) & (ROOM - 1)) + 1;
+            let unread = bpf_skb_load_bytes(
+                skb.cast(),
+                headers.payload.wrapping_add(self.done),
+                place.cast::<u8>().add(PAYLOAD_HEADER).cast(),
+                clamped,
+            ) != 0;
+            (*record).captured = self.bytes;
+            (*record).flags = plan.flags | self.last * flag::BUDGET_SPENT;
+            if unread {
+                (*record).captured = 0;
+                (*record).flags |= flag::UNREADABLE;
+                count(|counters| addr_of_mut!((*counters).uncopied), 1);
+            }
+            (*record).version = WIRE_VERSION;
+            (*record).kind = kind::PAYLOAD;
+            (*record).role = plan.role;
+            (*record).tcp_flags = headers.flags & !(SYN | FIN | RST);
+            (*record).direction = self.direction;
+            (*record).padding = 0;
+            (*record).seq =
+                headers.seq.wrapping_add(u32::from((headers.flags & SYN) >> 1)).wrapping_add(self.done);
+            (*record).ack = headers.ack;
+            (*record).len = self.len;
+            (*record).time = plan.now;
+            (*record).key = plan.key;
+            (*record).lost_bytes = (*socket).lost_bytes;
+            (*record).skipped_bytes = (*socket).skipped_bytes;
+            (*record).lost_records = (*socket).lost_records as u32;
+            (*record).rcv_nxt = plan.rcv_nxt;
+            Ring::Payload.submit(place, size);
+        }
     }
 }

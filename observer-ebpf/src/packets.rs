@@ -11,7 +11,7 @@ use observer_common::{
     offset_from, reach, role, state,
 };
 
-use crate::emit::{self, Ends, Segment, Tcp};
+use crate::emit::{self, Ends, Plan, Tcp};
 use crate::headers::{self, ACK, FIN, Headers, RST, SYN, Unread};
 use crate::maps::{CONFIG, FEEDBACK, OWNERS};
 use crate::rules::Maps;
@@ -67,11 +67,14 @@ pub fn observe<const DIRECTION: u8>(skb: *mut __sk_buff) {
             }
         }
         let headers = headers.forgotten(config.zero);
-        if listening {
-            on_listener::<DIRECTION>(skb, sk, socket, config, &headers);
+        let plan = if listening {
+            on_listener::<DIRECTION>(skb, sk, socket, config, &headers)
         } else {
-            on_connection::<DIRECTION>(skb, sk, socket, config, &headers);
-        }
+            on_connection::<DIRECTION>(skb, sk, socket, config, &headers)
+        };
+        // One place for all payload, entered with one view of the world: what follows is the largest part by far.
+        let Some(plan) = plan else { return };
+        emit::payload(skb, socket, &headers, DIRECTION, &plan, config.zero);
     }
 }
 
@@ -83,7 +86,7 @@ unsafe fn on_listener<const DIRECTION: u8>(
     socket: *mut SocketState,
     config: &Config,
     headers: &Headers,
-) {
+) -> Option<Plan> {
     // SAFETY: the caller checked the pointers.
     unsafe {
         (*socket).role = role::LISTENER;
@@ -108,37 +111,36 @@ unsafe fn on_listener<const DIRECTION: u8>(
         // A plain SYN needs no record: the SYN-ACK repeats its number. With Fast Open it carries data.
         let opens = headers.flags & (SYN | ACK) == SYN;
         if headers.flags & RST != 0 || (opens && headers.len == 0) {
-            return;
+            return None;
         }
         let mut why = read(addr_of!((*socket).reach));
         if why == 0 && config.addresses == 0 {
-            return;
+            return None;
         }
         let Some(ends) = packet_ends::<DIRECTION>(skb, headers) else {
             emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
-            return;
+            return None;
         };
         if why == 0 {
             if !observer_common::Rules::address(&rules, &ends.remote.ip) {
-                return;
+                return None;
             }
             why = reach::ADDRESS;
         }
         let now = bpf_ktime_get_ns();
         emit::handshake(skb, socket, config, headers, DIRECTION, why, now, &ends);
-        if headers.len != 0 && DIRECTION == direction::IN {
-            let segment = Segment {
-                headers,
-                direction: DIRECTION,
-                role: role::LISTENER,
-                key: (*socket).cookie,
-                flags: flag::LISTENER,
-                last: false,
-                now,
-                rcv_nxt: 0,
-            };
-            emit::payload(skb, socket, &segment, headers.len, config.zero);
+        if headers.len == 0 || DIRECTION != direction::IN {
+            return None;
         }
+        Some(Plan {
+            key: (*socket).cookie,
+            allowed: headers.len,
+            last: 0,
+            now,
+            rcv_nxt: 0,
+            role: role::LISTENER,
+            flags: flag::LISTENER,
+        })
     }
 }
 
@@ -150,7 +152,7 @@ unsafe fn on_connection<const DIRECTION: u8>(
     socket: *mut SocketState,
     config: &Config,
     headers: &Headers,
-) {
+) -> Option<Plan> {
     // SAFETY: the caller checked the pointers.
     unsafe {
         if (*socket).role == role::LISTENER {
@@ -176,15 +178,18 @@ unsafe fn on_connection<const DIRECTION: u8>(
         if (*socket).generation != config.generation || (*socket).announced == 0 || syn {
             let Some(packet) = packet_ends::<DIRECTION>(skb, headers) else {
                 emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
-                return;
+                return None;
             };
             wire = packet.remote;
             now = bpf_ktime_get_ns();
             if !in_scope::<DIRECTION>(skb, sk, socket, config, headers, &wire, state, now) {
-                return;
+                return None;
             }
         }
-        let tcp = Tcp::read(bpf_tcp_sock(sk));
+        let Some(tcp) = Tcp::read(bpf_tcp_sock(sk)) else {
+            emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
+            return None;
+        };
         begin::<DIRECTION>(socket, headers, &tcp);
         if now == 0 {
             now = bpf_ktime_get_ns();
@@ -204,16 +209,19 @@ unsafe fn on_connection<const DIRECTION: u8>(
             }
             told = emit::announce(skb, socket, headers, DIRECTION, state, now, &ends, &wire);
         }
-        if headers.len != 0 && (*socket).announced == 0 {
-            // Nobody could place these bytes. The announcement is tried again with the next packet.
-            emit::unannounced(socket, headers.len);
-        } else if headers.len != 0 && (*socket).mode != Mode::ENOUGH {
-            copy::<DIRECTION>(skb, socket, config, headers, now, &tcp);
-        }
         // The announcement itself tells a SYN.
         if headers.flags & (FIN | RST) != 0 || (syn && !told && headers.flags & ACK != 0) {
             emit::event(socket, headers, DIRECTION, state, 0, now, &tcp);
         }
+        if headers.len == 0 || (*socket).mode == Mode::ENOUGH {
+            return None;
+        }
+        if (*socket).announced == 0 {
+            // Nobody could place these bytes. The announcement is tried again with the next packet.
+            emit::unannounced(socket, headers.len);
+            return None;
+        }
+        copy::<DIRECTION>(socket, config, headers, now, tcp.rcv_nxt)
     }
 }
 
@@ -359,16 +367,15 @@ unsafe fn begin<const DIRECTION: u8>(socket: *mut SocketState, headers: &Headers
     }
 }
 
-/// Copies what the budget, or the rate, allows of a segment's payload.
+/// What the budget, or the rate, allows of a segment's payload.
 #[inline(always)]
 unsafe fn copy<const DIRECTION: u8>(
-    skb: *mut __sk_buff,
     socket: *mut SocketState,
     config: &Config,
     headers: &Headers,
     now: u64,
-    tcp: &Tcp,
-) {
+    rcv_nxt: u32,
+) -> Option<Plan> {
     // SAFETY: the caller checked the pointers.
     unsafe {
         let key = face_key((*socket).cookie, (*socket).epoch);
@@ -383,7 +390,7 @@ unsafe fn copy<const DIRECTION: u8>(
                 _ => true,
             };
             if !to_server {
-                return;
+                return None;
             }
             let mut rate = Rate { since: (*socket).rate_since, used: (*socket).rate_used };
             let allowed = rate.take(now, headers.len, config.request_rate);
@@ -392,7 +399,7 @@ unsafe fn copy<const DIRECTION: u8>(
             if allowed == 0 {
                 (*socket).skipped_bytes += u64::from(headers.len);
                 emit::count(|counters| addr_of_mut!((*counters).bytes_skipped), u64::from(headers.len));
-                return;
+                return None;
             }
             (allowed, false)
         } else if mode == Mode::COPY {
@@ -402,7 +409,7 @@ unsafe fn copy<const DIRECTION: u8>(
                 ((*socket).base_in, (*socket).spent_in)
             };
             if spent != 0 {
-                return;
+                return None;
             }
             let first = headers.seq.wrapping_add(u32::from(headers.flags & SYN != 0));
             let budget = Budget::of(config.budget, offset_from(base, first), headers.len);
@@ -415,22 +422,12 @@ unsafe fn copy<const DIRECTION: u8>(
             }
             (budget.allowed, budget.last)
         } else {
-            return;
+            return None;
         };
         if allowed == 0 {
-            return;
+            return None;
         }
-        let segment = Segment {
-            headers,
-            direction: DIRECTION,
-            role: (*socket).role,
-            key,
-            flags: 0,
-            last,
-            now,
-            rcv_nxt: tcp.rcv_nxt,
-        };
-        emit::payload(skb, socket, &segment, allowed, config.zero);
+        Some(Plan { key, allowed, last: last.into(), now, rcv_nxt, role: (*socket).role, flags: 0 })
     }
 }
 
