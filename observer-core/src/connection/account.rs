@@ -127,7 +127,7 @@ impl Context {
             faces: u8::try_from(known.faces.len()).unwrap_or(u8::MAX),
             direction: match facts.orientation {
                 Orientation::Known => None,
-                Orientation::FromContent | Orientation::Reversed => Some(DirectionField::FromContent),
+                Orientation::Reversed => Some(DirectionField::FromContent),
                 Orientation::Assumed => Some(DirectionField::Assumed),
             },
             ending: None,
@@ -142,6 +142,17 @@ impl Context {
         if facts.verdict.security == Security::Unknown && own.reason.is_none() {
             own.reason = Some(Reason::NotRecognized);
         }
+        if let Some(tls) = &facts.tls {
+            event.tls = Some(Box::new(tls.0.clone()));
+            own.tls = Some(tls.1.clone());
+        }
+        if let Some(http) = &facts.http {
+            event.http = Some(http.field.clone());
+            event.url.clone_from(&http.url);
+            event.user_agent.clone_from(&http.user_agent);
+            own.http = Some(http.counts.clone());
+        }
+        own.ssh = facts.ssh.as_deref().cloned();
         own.encapsulation.clone_from(&facts.encapsulation);
         own.exposed.clone_from(&facts.exposed);
         own.client = client.as_deref().map(party_field);

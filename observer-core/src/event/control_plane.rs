@@ -180,15 +180,27 @@ pub struct HttpCounts {
     pub requests: u64,
     /// Response heads that were read.
     pub responses: u64,
-    /// Times that request heads are known to have been missed, each of one or more heads.
+    /// Request heads that are known to have been there and were not read.
     #[serde(skip_serializing_if = "is_zero")]
     pub missed: u64,
-    /// Times that reading began anew behind missing bytes.
+    /// Bytes are missing in which an unknown number of request heads may have been.
+    #[serde(skip_serializing_if = "is_false")]
+    pub missed_unknown: bool,
+    /// Times that reading requests began anew behind missing bytes, at what looks like a request head.
     #[serde(skip_serializing_if = "is_zero")]
     pub resynchronised: u64,
+    /// Reading requests stopped for good before the end of the stream.
+    #[serde(skip_serializing_if = "is_false")]
+    pub stopped: bool,
     /// The requests are gRPC calls.
     #[serde(skip_serializing_if = "is_false")]
     pub grpc: bool,
+    /// What the connection was upgraded to (`websocket`, `spdy/3.1`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upgraded_to: Option<String>,
+    /// Schemes of the `Authorization` fields that crossed in the clear.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_schemes: Vec<&'static str>,
 }
 
 /// `control_plane.ssh.*`
