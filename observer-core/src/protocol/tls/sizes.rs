@@ -131,6 +131,17 @@ impl Lengths {
         })
     }
 
+    /// The same with every record padded to a multiple of 16 (Mbed TLS 3): Certificate, CertificateVerify, Finished.
+    fn has_aligned_end(self, records: &[u16]) -> bool {
+        let [first, verify, finished, ..] = *records else { return false };
+        let [first, verify, finished] =
+            [first, verify, finished].map(|r| usize::from(r).saturating_sub(self.tag));
+        first.is_multiple_of(16)
+            && verify.is_multiple_of(16)
+            && (0..16).any(|less| self.is_certificate_verify((verify + self.tag).saturating_sub(less)))
+            && finished == (4 + self.hash + 1).next_multiple_of(16)
+    }
+
     /// What the client's records behind its last ClientHello say; `complete` when no more will come.
     ///
     /// The shortest run of first records that gives an answer gives it, so that the answer does not depend on how
@@ -202,6 +213,9 @@ impl Lengths {
     fn large(self, first: usize, records: &[u16], asked: Asked, complete: bool) -> Flight {
         let block = first - self.tag;
         if !block.is_multiple_of(8) && !block.is_multiple_of(10) || self.has_verified_end(records) {
+            return Flight::Presented;
+        }
+        if asked == Asked::Yes && self.has_aligned_end(records) {
             return Flight::Presented;
         }
         let refutes = |record: &u16| {
@@ -344,6 +358,18 @@ mod tests {
             Flight::Presented,
             "CertificateVerify and Finished"
         );
+    }
+
+    #[test]
+    fn records_padded_to_16_show_a_certificate_only_where_the_server_asked() {
+        let lengths = Lengths::of(CipherSuite(0x1303)).unwrap();
+        for records in [&[416, 96, 64, 64, 32][..], &[624, 288, 64, 64, 32]] {
+            let flight = |asked| lengths.flight(&Sizes::from(records), asked, true);
+            assert_eq!(flight(Asked::Yes), Flight::Presented);
+            assert_eq!(flight(Asked::NoAnswer), Flight::Unclear(Reason::Padded));
+        }
+        let flight = lengths.flight(&Sizes::from(&[416, 416, 64, 64][..]), Asked::Yes, true);
+        assert_eq!(flight, Flight::Unclear(Reason::Padded), "no CertificateVerify");
     }
 
     #[test]
