@@ -368,7 +368,7 @@ mod tests {
             assert_eq!(flight(Asked::Yes), Flight::Presented);
             assert_eq!(flight(Asked::NoAnswer), Flight::Unclear(Reason::Padded));
         }
-        let flight = lengths.flight(&Sizes::from(&[416, 416, 64, 64][..]), Asked::Yes, true);
+        let flight = lengths.flight(&Sizes::from(&[416, 240, 64, 64][..]), Asked::Yes, true);
         assert_eq!(flight, Flight::Unclear(Reason::Padded), "no CertificateVerify");
     }
 
