@@ -235,12 +235,12 @@ impl<'a> Context<'a> {
     /// Streaming tokens: `/exec/TOKEN`, `/cri/exec/TOKEN` (kubelet `pkg/kubelet/… streaming/server.go`), which are
     /// the last segment; the kubelet's own `/exec/NAMESPACE/POD/CONTAINER` has more. And what follows `/token/`.
     fn by_place(&self) -> bool {
+        if self.api || !(4..=12).contains(&self.previous.len()) {
+            return false;
+        }
         let verb = ["exec", "attach", "portforward"]
             .iter()
             .any(|v| self.previous.eq_ignore_ascii_case(v.as_bytes()));
-        if self.api {
-            return false;
-        }
         let named = ["token", "access_token", "apikey", "api_key", "api-key", "password", "secret", "bearer"]
             .iter()
             .any(|v| self.previous.eq_ignore_ascii_case(v.as_bytes()));
@@ -250,6 +250,10 @@ impl<'a> Context<'a> {
 
 /// Whether a (decoded) segment holds a secret by its looks.
 fn by_looks(segment: &[u8], api: bool) -> bool {
+    // Too short for a token: only what is marked as a credential can be one.
+    if segment.len() < 10 && memchr::memchr2(b'@', b'=', segment).is_none() {
+        return false;
+    }
     // `user:password@`, and `;jsessionid=…` or an encoded `?token=…`.
     if let Some(at) = memchr::memchr(b'@', segment)
         && segment[..at].contains(&b':')
@@ -272,6 +276,9 @@ fn is_object_name(segment: &[u8]) -> bool {
 
 /// A token by an unmistakable shape: a JSON web token or a known beginning.
 fn is_token(piece: &[u8]) -> bool {
+    if piece.len() < 10 {
+        return false;
+    }
     let web = |b: &u8| b.is_ascii_alphanumeric() || b"-_.".contains(b);
     if let Some(at) = memchr::memmem::find(piece, b"eyJ") {
         return piece[at..].iter().take_while(|b| web(b)).count() >= 10;
@@ -282,6 +289,9 @@ fn is_token(piece: &[u8]) -> bool {
 /// Long and without structure: hexadecimal, base64, base32.
 /// Other bytes end a run; so do dots, which names of services are made with.
 fn is_random(piece: &[u8]) -> bool {
+    if piece.len() < 24 {
+        return false;
+    }
     piece.split(|b| !(b.is_ascii_alphanumeric() || b"-_+~".contains(b))).any(is_random_run)
 }
 
@@ -320,7 +330,10 @@ pub(super) fn text(raw: &[u8], exposed: &mut Exposed) -> Option<String> {
         }
         let plain = decoded(word);
         let secret = after_scheme && !word.is_empty()
-            || plain.split(|b| b"?&;=,:/@()\"".contains(b)).any(|piece| is_token(piece) || is_random(piece));
+            || plain.len() >= 10
+                && plain
+                    .split(|b| b"?&;=,:/@()\"".contains(b))
+                    .any(|piece| is_token(piece) || is_random(piece));
         after_scheme = word.eq_ignore_ascii_case(b"bearer") || word.eq_ignore_ascii_case(b"basic");
         if secret {
             exposed.insert(Secret::PathCredential);
