@@ -630,8 +630,13 @@ impl Http1 {
         side.ended = true;
         if direction == Direction::ToServer {
             if matches!(side.state, State::Head) && !side.head.is_empty() {
+                // Bytes that never were HTTP are no request that was missed.
+                if side.head_at == 0 && detect::request_line(&side.head) == Detect::No {
+                    self.log.summary.client_not_http = true;
+                } else {
+                    self.log.summary.missed += 1;
+                }
                 side.head.clear();
-                self.log.summary.missed += 1;
             }
             self.pending.lose();
         }
