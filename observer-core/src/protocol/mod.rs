@@ -5,6 +5,7 @@
 //! interleaving of the same bytes gives the same answer.
 
 pub mod http;
+pub mod tls;
 
 use crate::flow::{Direction, End, Gap};
 use crate::security::{Basis, ClientCertificate, Reason, Security};

@@ -1,0 +1,242 @@
+//! `control_plane.*`: everything that ECS has no name for.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use super::When;
+use crate::engine::{Ending, LossPlace};
+use crate::security::{Basis, ClientCertificate, Reason, Security};
+
+/// The version of the fields under `control_plane`. Fields are added freely; one is renamed or dropped only with a new
+/// version.
+pub const SCHEMA: &str = "1";
+
+/// `control_plane.*`
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ControlPlane {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Which connection, on events that speak of one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connection: Option<Connection>,
+    /// How the connection is protected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
+    /// What is known of the client's certificate; only where TLS was seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_certificate: Option<ClientCertificateField>,
+    /// Why something is unknown or missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// What the inner protocol travels in, outermost first: `proxy_v2`, `socks5`, `http_connect`, `starttls_smtp`, …
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub encapsulation: Vec<&'static str>,
+    /// What kinds of secrets crossed in the clear; never their values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<&'static str>,
+    /// The end that dialled, where it is on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<PartyField>,
+    /// The end that listened, where it is on this node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<PartyField>,
+    /// More of what the TLS handshake shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsExtra>,
+    /// How many requests were read on the connection.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpCounts>,
+    /// What an SSH connection shows of its ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ssh: Option<SshField>,
+    /// What is missing of the connection's bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<MissingBytes>,
+    /// What the observer lost; on `loss` and `heartbeat` events.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loss: Vec<Loss>,
+}
+
+/// `control_plane.connection.*`
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Connection {
+    /// The same on every event of one connection, and of no other.
+    pub id: Arc<str>,
+    /// How many views of it were joined: 2 for a node-local connection seen at both ends.
+    pub faces: u8,
+    /// Whether which end dialled was seen, or only assumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<DirectionField>,
+    /// How it ended; on close.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// What kind of TCP connection, where it is not a plain one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub socket: Option<SocketState>,
+}
+
+/// `control_plane.connection.direction`; absent where the handshake or the socket showed it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DirectionField {
+    /// The bytes showed which end is the client.
+    FromContent,
+    /// Nothing showed it: `source` is the end that was seen to send first.
+    Assumed,
+}
+
+/// `control_plane.connection.socket`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SocketState {
+    /// A further subflow of a Multipath TCP connection: it carries a part of its parent's bytes.
+    MptcpSubflow,
+}
+
+/// `control_plane.client_certificate.*`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ClientCertificateField {
+    /// Whether one was sent.
+    pub state: ClientCertificate,
+    /// What that rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basis: Option<Basis>,
+}
+
+/// One end of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PartyField {
+    /// The process that holds the socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<ProcessField>,
+    /// The process that opened it, where that is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opened_by: Option<ProcessField>,
+    /// The container's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// Path of the cgroup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+    /// Inode number of the network namespace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_namespace: Option<u32>,
+    /// Why the process is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing: Option<&'static str>,
+}
+
+/// A process of a party.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ProcessField {
+    /// Process id in the initial pid namespace.
+    pub pid: u32,
+    /// Start time in clock ticks since boot: with the pid it names one process for good.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_ticks: Option<u64>,
+    /// Command name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Path of the executable.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub executable: Option<String>,
+}
+
+/// `control_plane.tls.*`
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct TlsExtra {
+    /// JA4 of the ClientHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ja4: Option<String>,
+    /// The ClientHello offered these application protocols.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub offered_protocols: Vec<String>,
+    /// Encrypted ClientHello was offered: the server name may be a decoy.
+    #[serde(skip_serializing_if = "is_false")]
+    pub encrypted_client_hello: bool,
+    /// Early data was offered.
+    #[serde(skip_serializing_if = "is_false")]
+    pub early_data: bool,
+    /// The server asked for a second ClientHello.
+    #[serde(skip_serializing_if = "is_false")]
+    pub hello_retry: bool,
+    /// The client can be asked for a certificate later, which nobody outside can see.
+    #[serde(skip_serializing_if = "is_false")]
+    pub post_handshake_auth_offered: bool,
+    /// A renegotiation was seen; the verdict speaks of the first handshake.
+    #[serde(skip_serializing_if = "is_false")]
+    pub renegotiated: bool,
+    /// Alerts that travelled in the clear, by name.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<String>,
+}
+
+/// `control_plane.http.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct HttpCounts {
+    /// Request heads that were read.
+    pub requests: u64,
+    /// Response heads that were read.
+    pub responses: u64,
+    /// Times that request heads are known to have been missed, each of one or more heads.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub missed: u64,
+    /// Times that reading began anew behind missing bytes.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub resynchronised: u64,
+    /// The requests are gRPC calls.
+    #[serde(skip_serializing_if = "is_false")]
+    pub grpc: bool,
+}
+
+/// `control_plane.ssh.*`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct SshField {
+    /// The client's identification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// The server's identification.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub server: Option<String>,
+}
+
+/// `control_plane.missing.*`: bytes that the peers exchanged and the analysis never had, while it still needed them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct MissingBytes {
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Places.
+    pub gaps: u64,
+    /// Records of this connection that the observer itself lost.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub lost_records: u64,
+}
+
+/// One place where the observer lost something.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Loss {
+    /// Where.
+    pub place: LossField,
+    /// Records lost since `since`.
+    pub records: u64,
+    /// Payload bytes lost since `since`, where known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+    /// Since when it is counted.
+    pub since: When,
+}
+
+/// `control_plane.loss.place`
+pub type LossField = LossPlace;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+const fn is_zero(value: &u64) -> bool {
+    *value == 0
+}

@@ -1,0 +1,4 @@
+//! Where packets come from.
+
+#[cfg(target_os = "linux")]
+pub mod existing;
