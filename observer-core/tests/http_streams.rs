@@ -13,7 +13,7 @@ const S: Direction = Direction::ToClient;
 fn finish(mut http: Http) -> (Summary, Vec<Request>) {
     http.conclude(Reason::StillOpen);
     let requests = http.take_requests();
-    (http.summary(), requests)
+    (http.summary().clone(), requests)
 }
 
 fn read(client: &[u8], server: &[u8]) -> (Summary, Vec<Request>) {
@@ -107,7 +107,7 @@ fn an_https_server_that_answers_in_plain_text_is_plaintext() {
     http.end(S, End::Fin);
     http.conclude(Reason::StillOpen);
     assert_eq!(http.verdict().security, Security::Plaintext);
-    assert_eq!(http.summary().first_response.unwrap().status, 400);
+    assert_eq!(http.summary().first_response.as_ref().unwrap().status, 400);
 }
 
 #[test]
