@@ -14,7 +14,7 @@ use observer_common::{
     WIRE_VERSION, face_key, flag, kind, mark, next_piece,
 };
 
-use crate::headers::{FIN, Headers, RST, SYN};
+use crate::headers::{FIN, Headers, RST, SYN, forget};
 use crate::maps::{CONFIG, COUNTERS, LIFECYCLE, NETNS_COOKIE, PAYLOAD, WAKE};
 
 /// Pieces of one segment: enough for the default budget and the parts that a first and a last piece waste.
@@ -377,16 +377,16 @@ pub unsafe fn payload(
     plan: &Plan,
     zero: u64,
 ) {
-    // 64 bits wide, as the verifier counts: its bounds of a narrower sum would grow from turn to turn.
-    let allowed = u64::from(plan.allowed).wrapping_add(zero);
+    let headers = &headers.forgotten(zero);
+    let allowed = forget(plan.allowed.into(), zero);
     let plan = Plan {
-        key: plan.key.wrapping_add(zero),
+        key: forget(plan.key, zero),
         allowed: plan.allowed,
-        last: plan.last.wrapping_add(zero),
-        now: plan.now.wrapping_add(zero),
-        rcv_nxt: plan.rcv_nxt,
-        role: (u64::from(plan.role)).wrapping_add(zero) as u8,
-        flags: (u64::from(plan.flags)).wrapping_add(zero) as u8,
+        last: forget(plan.last, zero),
+        now: forget(plan.now, zero),
+        rcv_nxt: forget(plan.rcv_nxt.into(), zero) as u32,
+        role: forget(plan.role.into(), zero) as u8,
+        flags: forget(plan.flags.into(), zero) as u8,
     };
     let mut done: u64 = zero;
     let mut pieces = 0;
