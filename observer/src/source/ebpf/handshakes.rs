@@ -223,3 +223,86 @@ impl Handshakes {
         waiting
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(time: u64, seq: u32, ack: u32) -> Handshake {
+        Handshake { time, listener: 7, seq, ack, ..Handshake::default() }
+    }
+
+    fn early(seq: u32, ack: u32, bytes: &[u8]) -> Early {
+        Early {
+            seq,
+            ack,
+            flags: 0x18,
+            len: u32::try_from(bytes.len()).unwrap(),
+            time: 3,
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_finished_handshake_waits_a_second_for_its_socket() {
+        let mut handshakes = Handshakes::default();
+        handshakes.answered(segment(1, 500, 101), false);
+        handshakes.finished(segment(2, 101, 501));
+        assert!(handshakes.due(PATIENCE).is_none());
+        let due = handshakes.due(PATIENCE + 2).unwrap();
+        assert_eq!((due.isn_client, due.isn_server), (100, 500));
+    }
+
+    #[test]
+    fn a_third_segment_without_a_syn_ack_announces_nothing() {
+        let mut handshakes = Handshakes::default();
+        handshakes.finished(segment(2, 101, 501));
+        assert!(handshakes.due(10 * PATIENCE).is_none());
+    }
+
+    #[test]
+    fn payload_reaches_the_socket_whichever_is_read_first() {
+        let mut handshakes = Handshakes::default();
+        for (isn, payload_first) in [(100, true), (200, false)] {
+            handshakes.answered(segment(1, 500 + isn, isn + 1), false);
+            handshakes.finished(segment(2, isn + 1, 501 + isn));
+            let hello = || early(isn + 1, 501 + isn, b"hello");
+            if payload_first {
+                assert!(handshakes.payload(7, false, hello()).is_none());
+                let taken = handshakes.take(7, isn, 500 + isn, FaceKey(1));
+                assert_eq!(taken.early.len(), 1);
+                assert!(taken.pending.is_some());
+            } else {
+                let taken = handshakes.take(7, isn, 500 + isn, FaceKey(2));
+                assert!(taken.early.is_empty());
+                let (face, early) = handshakes.payload(7, false, hello()).unwrap();
+                assert_eq!((face, early.bytes.as_slice()), (FaceKey(2), b"hello".as_slice()));
+            }
+        }
+        assert_eq!((handshakes.bytes, handshakes.given_up), (0, 0));
+    }
+
+    #[test]
+    fn data_on_a_syn_reaches_the_socket_whichever_is_read_first() {
+        let mut handshakes = Handshakes::default();
+        assert!(handshakes.payload(7, true, early(101, 0, b"a")).is_none());
+        assert_eq!(handshakes.take(7, 100, 500, FaceKey(1)).early.len(), 1);
+        handshakes.take(7, 200, 600, FaceKey(2));
+        assert_eq!(handshakes.payload(7, true, early(201, 0, b"b")).unwrap().0, FaceKey(2));
+        assert_eq!(handshakes.bytes, 0);
+    }
+
+    #[test]
+    fn a_flood_of_unfinished_handshakes_stays_bounded() {
+        let mut handshakes = Handshakes::default();
+        for isn in 0..3 * u32::try_from(KEPT).unwrap() {
+            handshakes.answered(segment(isn.into(), isn, isn), false);
+            handshakes.payload(7, true, early(isn, 0, &[1; 1000]));
+        }
+        assert!(handshakes.by_server.len() + handshakes.on_syn.len() <= KEPT);
+        assert!(handshakes.bytes <= BYTES_ALL);
+        assert!(handshakes.given_up > 0);
+        assert!(handshakes.due(u64::MAX).is_none());
+        assert_eq!((handshakes.by_server.len(), handshakes.on_syn.len(), handshakes.bytes), (0, 0, 0));
+    }
+}
