@@ -98,6 +98,8 @@ impl<H: Hear + Send + 'static> Live<H> {
             faces,
             hear,
             told_lost: (0, 0, 0),
+            #[cfg(feature = "kernel-log")]
+            diagnostics: super::diagnostics::Diagnostics::new(&mut ebpf),
         };
         let thread = std::thread::Builder::new()
             .name("rings".into())
