@@ -20,6 +20,11 @@ const KEPT: usize = 262_144;
 /// How long after its release a socket may still end by packets, ns: the kernel gives an orphan up within this.
 const ORPHAN: u64 = 120_000_000_000;
 
+/// How long a released socket that has sent its FIN may still hear the peer's, ns. The kernel replaces it by a
+/// time-wait entry as soon as its FIN is acknowledged (`tcp_time_wait` in `net/ipv4/tcp_minisocks.c`), and what reaches
+/// that is seen by no hook.
+const LETTING_GO: u64 = 3_000_000_000;
+
 /// How long the release of a listener explains resets of sockets in its queue, ns.
 const QUEUE: u64 = 5_000_000_000;
 
@@ -48,7 +53,6 @@ struct Face {
     answered: bool,
     fin: [bool; 2],
     doubtful_reset: bool,
-    released: bool,
     closed: bool,
     lost_records: u32,
     lost_bytes: u64,
@@ -67,6 +71,7 @@ pub struct Faces {
     /// Events that wait until the payload before them has been read.
     held: Vec<Event>,
     deadlines: VecDeque<(u64, u64)>,
+    letting_go: VecDeque<(u64, u64)>,
     listeners_gone: VecDeque<(u64, u64)>,
     made_up: u64,
     /// Payload of faces that were never announced, or are gone: records.
@@ -141,21 +146,28 @@ impl Faces {
             let pending = Pending { early: std::mem::take(&mut pending.early), ..pending.clone() };
             self.open_pending(key, &pending, hear);
         }
-        while let Some(&(deadline, key)) = self.deadlines.front()
-            && now >= deadline
-        {
-            self.deadlines.pop_front();
-            let Some(face) = self.faces.get(&key) else { continue };
-            if face.closed || !face.released {
-                continue;
+        for orphans in [true, false] {
+            while let Some(key) = self.due(orphans, now) {
+                let Some(face) = self.faces.get(&key) else { continue };
+                let ending = match face.fin {
+                    [true, false] => Ending::HalfClosed(toward(face.role, direction::OUT)),
+                    [false, true] => Ending::HalfClosed(toward(face.role, direction::IN)),
+                    _ => Ending::Unknown,
+                };
+                self.close(key, now, Some(ending), hear);
             }
-            let ending = match face.fin {
-                [true, false] => Ending::HalfClosed(toward(face.role, direction::OUT)),
-                [false, true] => Ending::HalfClosed(toward(face.role, direction::IN)),
-                _ => Ending::Unknown,
-            };
-            self.close(key, now, Some(ending), hear);
         }
+    }
+
+    /// The next face that has waited long enough for its end: as a released socket, or as one that has sent its FIN too.
+    fn due(&mut self, orphans: bool, now: u64) -> Option<u64> {
+        let queue = if orphans { &mut self.deadlines } else { &mut self.letting_go };
+        let (deadline, key) = *queue.front()?;
+        if now < deadline {
+            return None;
+        }
+        queue.pop_front();
+        Some(key)
     }
 
     fn announce(&mut self, record: &Announcement, hear: &mut impl Hear) {
@@ -452,8 +464,11 @@ impl Faces {
             }
             face.doubtful_reset = true;
         }
+        let let_go = event.marks & (mark::RELEASED | mark::WAS_RELEASED) != 0;
+        if let_go && face.fin == [true, false] {
+            self.letting_go.push_back((now + LETTING_GO, key));
+        }
         if event.marks & mark::RELEASED != 0 {
-            face.released = true;
             let gone = event.state == state::CLOSE;
             if event.state == state::SYN_SENT || (gone && !face.doubtful_reset) {
                 return self.close(key, now, Some(Ending::TimedOut), hear);
@@ -503,7 +518,6 @@ impl Faces {
                 answered: role == role::SERVER,
                 fin: [false; 2],
                 doubtful_reset: false,
-                released: false,
                 closed: false,
                 lost_records: 0,
                 lost_bytes: 0,
@@ -674,7 +688,10 @@ mod tests {
         let fin = Event { tcp_flags: 0x11, direction: direction::OUT, ..event(20, mark::FIN_OUT) };
         let released = Event { state: state::ESTABLISHED, ..event(19, mark::RELEASED) };
         assert!(story(role::CLIENT, &[released, fin], 30).closed.is_empty());
-        let late = story(role::CLIENT, &[released, fin], 20 + ORPHAN);
+        let late = story(role::CLIENT, &[released, fin], 19 + ORPHAN);
+        assert_eq!(late.closed[0].ending, Some(Ending::HalfClosed(Direction::ToServer)));
+        let fin = Event { marks: mark::FIN_OUT | mark::WAS_RELEASED, ..fin };
+        let late = story(role::CLIENT, &[released, fin], 20 + LETTING_GO);
         assert_eq!(late.closed[0].ending, Some(Ending::HalfClosed(Direction::ToServer)));
     }
 
