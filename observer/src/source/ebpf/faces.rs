@@ -660,7 +660,7 @@ mod tests {
                 Input::Segment { direction, segment, .. } => {
                     self.segments.push((direction, segment.flags.0, segment.seq));
                 }
-                Input::Party { .. } => {}
+                Input::Party { .. } | Input::Reversed(_) => {}
             }
         }
     }
