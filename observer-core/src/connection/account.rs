@@ -9,8 +9,8 @@ use crate::engine::{Facts, Orientation};
 use crate::engine::{Lost, Origin, Role};
 use crate::event::{
     Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
-    Event, EventField, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField, ProcessField,
-    SCHEMA, SocketState, Source, When, community_id,
+    Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField,
+    ProcessField, SCHEMA, SocketState, Source, When, community_id,
 };
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;
@@ -40,6 +40,14 @@ impl Context {
         let id = format!("loss-{:?}-{}-{}", lost.place, lost.time.0, lost.records).to_lowercase();
         let mut event = self.event(lost.time, id, Action::Loss, 4);
         event.control_plane.loss.push(loss);
+        event
+    }
+
+    /// The event that tells how the observer fares.
+    #[must_use]
+    pub fn heartbeat(&self, time: Timestamp, heartbeat: Heartbeat) -> Event {
+        let mut event = self.event(time, format!("heartbeat-{}", time.0), Action::Heartbeat, 1);
+        event.control_plane.heartbeat = Some(heartbeat);
         event
     }
 
@@ -127,7 +135,7 @@ impl Context {
             faces: u8::try_from(known.faces.len()).unwrap_or(u8::MAX),
             direction: match facts.orientation {
                 Orientation::Known => None,
-                Orientation::FromContent | Orientation::Reversed => Some(DirectionField::FromContent),
+                Orientation::Reversed => Some(DirectionField::FromContent),
                 Orientation::Assumed => Some(DirectionField::Assumed),
             },
             ending: None,
@@ -142,6 +150,17 @@ impl Context {
         if facts.verdict.security == Security::Unknown && own.reason.is_none() {
             own.reason = Some(Reason::NotRecognized);
         }
+        if let Some(tls) = &facts.tls {
+            event.tls = Some(Box::new(tls.0.clone()));
+            own.tls = Some(tls.1.clone());
+        }
+        if let Some(http) = &facts.http {
+            event.http = Some(http.field.clone());
+            event.url.clone_from(&http.url);
+            event.user_agent.clone_from(&http.user_agent);
+            own.http = Some(http.counts.clone());
+        }
+        own.ssh = facts.ssh.as_deref().cloned();
         own.encapsulation.clone_from(&facts.encapsulation);
         own.exposed.clone_from(&facts.exposed);
         own.client = client.as_deref().map(party_field);
@@ -195,6 +214,7 @@ impl Context {
                 ssh: None,
                 missing: None,
                 loss: Vec::new(),
+                heartbeat: None,
             },
         }
     }

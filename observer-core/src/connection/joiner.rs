@@ -10,7 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::account::Context;
 use super::known::{End, Known, MAX_FACES, Stage};
-use crate::engine::{FaceKey, Opened, Report, Role};
+use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
 use crate::time::Timestamp;
@@ -76,6 +76,11 @@ impl Joiner {
     pub fn report(&mut self, report: Report, out: &mut impl FnMut(Event)) {
         match report {
             Report::Opened(opened) => self.opened(*opened),
+            Report::Reversed(key) => {
+                if let Some(face) = self.known(key).and_then(|known| known.face(key)) {
+                    core::mem::swap(&mut face.client, &mut face.server);
+                }
+            }
             Report::Numbers { key, client, server } => self.joined(key, (client, server)),
             Report::Party { key, party } => {
                 if let Some(known) = self.known(key) {
@@ -99,6 +104,11 @@ impl Joiner {
                     if self.limits.hold.is_zero() {
                         self.classify_if_due(index, out);
                     }
+                }
+            }
+            Report::Learned { key, facts } => {
+                if let Some(known) = self.known(key) {
+                    known.learn(facts);
                 }
             }
             Report::Closed {
@@ -178,6 +188,10 @@ impl Joiner {
     /// Both numbers of a face are known: it joins the connection that has the same, if that has room for such a face.
     fn joined(&mut self, key: FaceKey, numbers: (u32, u32)) {
         let Some(&index) = self.faces.get(&key) else { return };
+        if let Some(known) = self.connections.value(index) {
+            // Both SYNs were seen, in whatever order.
+            known.origin = Origin::Handshake;
+        }
         let first = *self.numbers.entry(numbers).or_insert(index);
         if first == index || !self.can_join(first, index) {
             if let Some(known) = self.connections.value(index) {
@@ -266,7 +280,7 @@ mod tests {
     use super::*;
     use crate::connection::{Party, Process, Seed};
     use crate::engine::Facts;
-    use crate::engine::{Ending, Origin, Tuple};
+    use crate::engine::{Ending, Tuple};
     use crate::event::{Action, MissingBytes};
     use crate::protocol::Verdict;
     use crate::security::{Basis, ClientCertificate, Reason, Security};
@@ -312,6 +326,7 @@ mod tests {
                 role,
                 origin: Origin::Handshake,
                 subflow: false,
+                client_isn: None,
                 party,
             })));
         }

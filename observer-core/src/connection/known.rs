@@ -161,7 +161,9 @@ impl Known {
             core::cmp::Ordering::Less => {}
             core::cmp::Ordering::Greater => *known = facts,
             core::cmp::Ordering::Equal if rank(facts.verdict) == 0 || same(facts.verdict, known.verdict) => {
-                *known = facts;
+                if requests(&facts) >= requests(known) {
+                    *known = facts;
+                }
             }
             core::cmp::Ordering::Equal => {
                 known.verdict = Verdict { reason: Some(Reason::FacesDisagree), ..Verdict::default() };
@@ -210,6 +212,11 @@ fn rank(verdict: Verdict) -> u8 {
         (Security::Tls, _) => 2,
         (Security::MutualTls | Security::ServerTls | Security::Plaintext | Security::Ssh, _) => DEFINITE,
     }
+}
+
+/// Request heads read.
+fn requests(facts: &Facts) -> u64 {
+    facts.http.as_ref().map_or(0, |http| http.counts.requests)
 }
 
 fn same(a: Verdict, b: Verdict) -> bool {

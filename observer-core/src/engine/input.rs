@@ -67,6 +67,8 @@ pub struct Opened {
     /// It is a further subflow of a Multipath TCP connection (MP_JOIN, RFC 8684 section 3.2), which carries a part of
     /// its parent's bytes.
     pub subflow: bool,
+    /// Initial sequence number of the end that dialled, where the source knows it and will give no segment that shows it.
+    pub client_isn: Option<u32>,
     /// The owner of the local end; absent for [`Role::Wire`] and while it is being looked up.
     pub party: Option<Box<Party>>,
 }
@@ -161,6 +163,9 @@ pub struct Lost {
 pub enum Input<'a> {
     /// A face becomes known. Everything else about a face comes after this.
     Opened(Opened),
+    /// The client and the server of a face that was opened without a handshake are the other way round: its handshake
+    /// was seen after all, out of order. Segments after this are given in the right direction.
+    Reversed(FaceKey),
     /// A segment of a face.
     Segment {
         /// Which face.

@@ -11,6 +11,8 @@ use crate::time::Timestamp;
 pub enum Report {
     /// A face is known.
     Opened(Box<Opened>),
+    /// A face's client and server are the other way round than it was opened with.
+    Reversed(FaceKey),
     /// Both initial sequence numbers of a face are known: they name the TCP connection, whatever addresses it wears.
     Numbers {
         /// Which face.
@@ -33,6 +35,13 @@ pub enum Report {
         key: FaceKey,
         /// The time of the segment that decided, or of the deadline.
         time: Timestamp,
+        /// Everything known of what was spoken.
+        facts: Box<Facts>,
+    },
+    /// More is known of a face that was classified.
+    Learned {
+        /// Which face.
+        key: FaceKey,
         /// Everything known of what was spoken.
         facts: Box<Facts>,
     },

@@ -6,11 +6,10 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::face::{Face, Stage};
-use super::{Closed, Copied, Ending, FaceKey, Input, Opened, Origin, Report};
-use crate::event::MissingBytes;
-use crate::flow::{Direction, Flow, Segment};
+use super::{Closed, Copied, Ending, FaceKey, Input, Opened, Report};
+use crate::flow::{Direction, Segment};
 use crate::order::Order;
-use crate::protocol::{Conversation, Progress};
+use crate::protocol::Progress;
 use crate::security::Reason;
 use crate::time::Timestamp;
 
@@ -90,6 +89,13 @@ impl Engine {
                 self.opened(opened, out);
                 true
             }
+            Input::Reversed(key) => {
+                let Some(&index) = self.index.get(&key) else { return false };
+                if self.faces.value(index).is_some_and(Face::reverse) {
+                    out(Report::Reversed(key));
+                }
+                true
+            }
             Input::Segment { key, direction, segment, copied } => {
                 let Some(&index) = self.index.get(&key) else { return false };
                 self.segment(index, direction, &segment, copied, out);
@@ -110,8 +116,7 @@ impl Engine {
             Input::Lost(lost) => {
                 let face = lost.key.and_then(|key| self.index.get(&key)).copied();
                 if let Some(face) = face.and_then(|index| self.faces.value(index)) {
-                    face.missing.lost_records = face.missing.lost_records.saturating_add(lost.records);
-                    face.flow.lost();
+                    face.lost(lost.records);
                 }
                 out(Report::Lost(lost));
                 true
@@ -155,7 +160,6 @@ impl Engine {
             while let Some(index) = self.faces.oldest(list) {
                 if let Some(face) = self.faces.value(index)
                     && face.closed.is_none()
-                    && face.flow.ending().is_none()
                 {
                     face.closed = Some(still_open(face.key, self.now));
                 }
@@ -173,18 +177,7 @@ impl Engine {
             let Some(index) = oldest else { break };
             self.evict(index, out);
         }
-        let face = Face {
-            key: opened.key,
-            opened: opened.time,
-            origin: opened.origin,
-            stage: Stage::Silent,
-            flow: Flow::new(opened.origin == Origin::Handshake),
-            conversation: Some(Box::new(Conversation::new(opened.origin))),
-            missing: MissingBytes::default(),
-            numbers_told: false,
-            closed: None,
-            accounted: 0,
-        };
+        let face = Face::new(&opened);
         let key = opened.key;
         out(Report::Opened(Box::new(opened)));
         let index = self.faces.insert(face, List::Silent);
@@ -205,38 +198,36 @@ impl Engine {
     ) {
         self.now = self.now.max(segment.time);
         let Some(face) = self.faces.value(index) else { return };
-        let progress = face.segment(direction, segment);
+        face.segment(direction, segment);
         if !face.numbers_told
-            && let Some((client, server)) = face.flow.numbers()
+            && let Some((client, server)) = face.numbers()
         {
             face.numbers_told = true;
             out(Report::Numbers { key: face.key, client, server });
         }
-        let ended = face.closed.is_none().then(|| face.flow.ending()).flatten();
-        let stage = face.stage;
-        match stage {
-            Stage::Classified => {
-                if progress == Progress::Decided && face.conversation.is_some() {
-                    self.settle(index, out);
-                }
-                if ended.is_none() && self.faces.value(index).is_some_and(|face| face.closed.is_none()) {
-                    self.faces.put_last(index, List::Settled);
+        let open = face.closed.is_none();
+        let ended = (open && face.flow().is_over()).then(|| face.flow().ending());
+        if face.stage == Stage::Classified {
+            if face.progress == Progress::Decided && face.is_read() {
+                self.hear_out(index, out);
+            }
+            if open {
+                self.faces.put_last(index, List::Settled);
+            }
+        } else {
+            if face.stage == Stage::Silent && segment.len > 0 {
+                face.stage = Stage::Talking { since: segment.time };
+                if open {
+                    self.faces.put_last(index, List::Talking);
                 }
             }
-            Stage::Silent | Stage::Talking { .. } => {
-                if stage == Stage::Silent && segment.len > 0 {
-                    face.stage = Stage::Talking { since: segment.time };
-                    if face.closed.is_none() {
-                        self.faces.put_last(index, List::Talking);
-                    }
-                }
-                if progress != Progress::Undecided {
-                    self.classify(index, segment.time, out);
-                } else if copied == Copied::BudgetSpent {
-                    self.give_verdict(index, segment.time, Reason::Truncated, out);
-                }
-                self.account(index, out);
+            let Some(face) = self.faces.value(index) else { return };
+            if face.progress != Progress::Undecided || face.conflict() {
+                self.classify(index, segment.time, out);
+            } else if copied == Copied::BudgetSpent {
+                self.give_verdict(index, segment.time, Reason::Truncated, out);
             }
+            self.account(index, out);
         }
         if let Some(ending) = ended {
             self.end_by_packets(index, segment.time, ending, out);
@@ -279,32 +270,34 @@ impl Engine {
     /// The verdict stands.
     fn classify(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
-        face.stage = Stage::Classified;
         let key = face.key;
         if let Some(facts) = face.facts() {
             out(Report::Classified { key, time, facts });
         }
-        let closing = face.closed.is_some();
-        let reading = face.conversation.as_ref().is_some_and(|conversation| conversation.reading());
+        face.stage = Stage::Classified;
+        let open = face.closed.is_none();
+        let reading = face.progress == Progress::Reading && !face.conflict();
         if reading {
             out(Report::RequestsOnly(key));
         } else {
-            self.settle(index, out);
+            out(Report::Enough(key));
+            face.stop();
         }
-        if !closing {
+        let accounted = core::mem::take(&mut face.accounted);
+        self.held = self.held.saturating_sub(accounted);
+        if open {
             self.faces.put_last(index, List::Settled);
         }
     }
 
-    /// Nothing more can be learned from the streams.
-    fn settle(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+    /// Requests were read until no more can follow: what the reading added is told at the end.
+    fn hear_out(&mut self, index: u32, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
-        if face.stage == Stage::Classified && face.conversation.is_some() {
-            out(Report::Enough(face.key));
+        out(Report::Enough(face.key));
+        if let Some(facts) = face.facts() {
+            out(Report::Learned { key: face.key, facts });
         }
         face.stop();
-        let accounted = core::mem::take(&mut face.accounted);
-        self.held = self.held.saturating_sub(accounted);
     }
 
     /// The time for a verdict is up, or there is no room to wait for one.
@@ -342,15 +335,25 @@ impl Engine {
         self.index.remove(&face.key);
         self.held = self.held.saturating_sub(face.accounted);
         face.finish();
+        // Bytes that waited for others may have brought the verdict just now.
+        let decided = face.progress != Progress::Undecided;
         let closed = face.closed.take().unwrap_or_else(|| still_open(face.key, self.now));
-        let ending = closed.ending.or_else(|| face.flow.ending()).unwrap_or(Ending::Unknown);
+        let ending = match (closed.ending, face.flow().ending()) {
+            (Some(Ending::StillOpen), seen) => seen,
+            (Some(told), _) => told,
+            // The source says that it is over; the packets do not say how.
+            (None, Ending::StillOpen) => Ending::Unknown,
+            (None, seen) => seen,
+        };
         let reason = match ending {
             Ending::StillOpen => Some(Reason::StillOpen),
             Ending::Evicted => Some(Reason::Evicted),
             _ => None,
         };
         let was_silent = face.stage == Stage::Silent;
-        face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
+        if !decided {
+            face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
+        }
         let mut facts = face.facts();
         if face.stage != Stage::Classified
             && let Some(facts) = facts.take()
@@ -361,8 +364,8 @@ impl Engine {
             key: face.key,
             time: closed.time,
             ending,
-            bytes_to_server: closed.bytes_to_server.unwrap_or_else(|| face.flow.bytes(Direction::ToServer)),
-            bytes_to_client: closed.bytes_to_client.unwrap_or_else(|| face.flow.bytes(Direction::ToClient)),
+            bytes_to_server: closed.bytes_to_server.unwrap_or_else(|| face.bytes(Direction::ToServer)),
+            bytes_to_client: closed.bytes_to_client.unwrap_or_else(|| face.bytes(Direction::ToClient)),
             facts,
             missing: face.missing,
             reason,
@@ -386,11 +389,5 @@ impl Engine {
 }
 
 const fn still_open(key: FaceKey, time: Timestamp) -> Closed {
-    Closed {
-        key,
-        time,
-        ending: Some(Ending::StillOpen),
-        bytes_to_server: None,
-        bytes_to_client: None,
-    }
+    Closed { key, time, ending: Some(Ending::StillOpen), bytes_to_server: None, bytes_to_client: None }
 }

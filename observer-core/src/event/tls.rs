@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct TlsField {
     /// `1.3`, `1.2`, …
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<&'static str>,
+    pub version: Option<String>,
     /// `tls` or `ssl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_protocol: Option<&'static str>,
