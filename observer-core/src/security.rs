@@ -2,8 +2,12 @@
 //!
 //! The names are those of the event stream. A verdict never depends on a port.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 /// How a connection is protected (`control_plane.security`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Security {
     /// TLS, and the client presented a certificate.
     MutualTls,
@@ -23,7 +27,8 @@ pub enum Security {
 }
 
 /// What is known of the client's certificate (`control_plane.client_certificate.state`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum ClientCertificate {
     /// The client sent one. Whether the server accepted it is another matter.
     Presented,
@@ -39,7 +44,8 @@ pub enum ClientCertificate {
 }
 
 /// What a [`ClientCertificate`] rests on (`control_plane.client_certificate.basis`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Basis {
     /// Handshake messages were read in the clear (TLS ≤ 1.2).
     Handshake,
@@ -50,7 +56,8 @@ pub enum Basis {
 }
 
 /// Why something is `unknown` or missing (`control_plane.reason`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The connection is older than the observer, so its beginning was not seen.
     StartedBeforeObserver,

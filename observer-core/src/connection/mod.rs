@@ -1,5 +1,12 @@
 //! One connection as the operator means it: the faces joined, both ends named.
 
+mod account;
+mod id;
+mod joiner;
+mod known;
 mod party;
 
+pub use account::Context;
+pub use id::Seed;
+pub use joiner::{Joiner, JoinerLimits};
 pub use party::{Party, Process};

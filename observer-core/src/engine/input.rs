@@ -2,6 +2,9 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::connection::Party;
 use crate::flow::{Direction, Segment};
 use crate::security::Reason;
@@ -61,6 +64,11 @@ pub struct Opened {
     pub role: Role,
     /// How it came to be known.
     pub origin: Origin,
+    /// It is a further subflow of a Multipath TCP connection (MP_JOIN, RFC 8684 section 3.2), which carries a part of
+    /// its parent's bytes.
+    pub subflow: bool,
+    /// Initial sequence number of the end that dialled, where the source knows it and will give no segment that shows it.
+    pub client_isn: Option<u32>,
     /// The owner of the local end; absent for [`Role::Wire`] and while it is being looked up.
     pub party: Option<Box<Party>>,
 }
@@ -74,13 +82,16 @@ pub enum Copied {
     BudgetSpent,
 }
 
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// How a connection ended (`control_plane.connection.ending`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// Both directions closed by FIN.
     Finished,
-    /// Only this direction was closed when the socket went away.
-    HalfClosed(Direction),
+    /// Only the client had closed its direction when the socket went away.
+    HalfClosedByClient,
+    /// Only the server had closed its direction when the socket went away.
+    HalfClosedByServer,
     /// Reset by the end that dialled.
     ResetByClient,
     /// Reset by the end that listened.
@@ -115,7 +126,8 @@ pub struct Closed {
 }
 
 /// Where the observer lost something.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum LossPlace {
     /// A lifecycle record found the kernel's ring full.
     LifecycleRing,
@@ -151,6 +163,9 @@ pub struct Lost {
 pub enum Input<'a> {
     /// A face becomes known. Everything else about a face comes after this.
     Opened(Opened),
+    /// The client and the server of a face that was opened without a handshake are the other way round: its handshake
+    /// was seen after all, out of order. Segments after this are given in the right direction.
+    Reversed(FaceKey),
     /// A segment of a face.
     Segment {
         /// Which face.

@@ -1,5 +1,13 @@
 //! From what a source saw to reports: owns the faces, runs flow and conversation, decides when a verdict stands.
 
+mod face;
+mod facts;
 mod input;
+mod report;
+mod run;
+mod tls_facts;
 
+pub use facts::{Facts, HttpFacts, Orientation};
 pub use input::{Closed, Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple};
+pub use report::Report;
+pub use run::{Engine, Limits};

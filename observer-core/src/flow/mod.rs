@@ -1,8 +1,16 @@
 //! One TCP connection as one observer saw it: segments in, two ordered byte streams out.
 
+mod held;
+mod limits;
 mod segment;
+mod stream;
+mod table;
+mod tcp;
 
+pub use limits::Limits;
 pub use segment::{Direction, Flags, Segment};
+pub use table::{Found, Table};
+pub use tcp::{Flow, Opening, Sent};
 
 /// Why bytes of a stream are missing for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -35,7 +43,9 @@ pub trait Delivery {
     /// acknowledged in the segment that first carried these bytes: it places the two streams against each other
     /// whatever order the segments arrived in. `u64::MAX` when that is not known.
     fn data(&mut self, direction: Direction, bytes: &[u8], acked: u64);
-    /// `length` bytes of `direction` will never come; the next bytes delivered lie behind them.
+    /// `length` bytes of `direction` will never come; the next bytes delivered lie behind them. A `length` of 0 with
+    /// [`Gap::Conflict`]: bytes that were delivered already came again and differed. A `length` of 0 with
+    /// [`Gap::Unseen`], before any bytes: the beginning of the stream was not seen, so some may be missing.
     fn gap(&mut self, direction: Direction, length: u64, why: Gap);
     /// Nothing more will come in `direction`.
     fn end(&mut self, direction: Direction, end: End);

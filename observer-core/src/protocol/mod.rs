@@ -4,6 +4,14 @@
 //! which the streams were fed: a dissector that needs something from the other direction waits for it. So every
 //! interleaving of the same bytes gives the same answer.
 
+mod conversation;
+pub mod http;
+pub mod named;
+pub mod prefix;
+pub mod tls;
+
+pub use conversation::{Conversation, Orientation};
+
 use crate::flow::{Direction, End, Gap};
 use crate::security::{Basis, ClientCertificate, Reason, Security};
 

@@ -58,19 +58,21 @@ pub fn corpus() -> Option<PathBuf> {
     path.join("labels.jsonl").exists().then_some(path)
 }
 
-/// Every labelled capture whose label satisfies `wanted`; empty (and says so) without the corpus.
+/// The whole corpus where it is present, else the project's own selection of it, which has many connections in a file.
+pub fn captures() -> PathBuf {
+    corpus().unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures"))
+}
+
+/// Every labelled connection of [`captures`] whose label satisfies `wanted`.
 pub fn conversations(wanted: impl Fn(&Label) -> bool) -> Vec<Conversation> {
-    let Some(corpus) = corpus() else {
-        eprintln!("skipped: no labelled captures beside the workspace");
-        return Vec::new();
-    };
-    let labels = std::fs::read_to_string(corpus.join("labels.jsonl")).unwrap();
+    let captures = captures();
+    let labels = std::fs::read_to_string(captures.join("labels.jsonl")).unwrap();
     labels
         .lines()
         .map(|line| Label(serde_json::from_str(line).unwrap()))
         .filter(|label| wanted(label))
         .map(|label| {
-            let runs = runs(&std::fs::read(corpus.join(label.text("file"))).unwrap(), &label);
+            let runs = runs(&std::fs::read(captures.join(label.text("file"))).unwrap(), &label);
             Conversation { label, runs }
         })
         .collect()
@@ -78,6 +80,7 @@ pub fn conversations(wanted: impl Fn(&Label) -> bool) -> Vec<Conversation> {
 
 fn runs(pcap: &[u8], label: &Label) -> Vec<Run> {
     assert_eq!(pcap[..4], [0xd4, 0xc3, 0xb2, 0xa1], "classic little-endian pcap in {}", label.text("file"));
+    let client: Option<std::net::Ipv4Addr> = label.0["client_ip"].as_str().map(|ip| ip.parse().unwrap());
     let mut runs = Vec::new();
     let mut isn: [Option<u32>; 2] = [None; 2];
     let mut client_port = None;
@@ -89,6 +92,9 @@ fn runs(pcap: &[u8], label: &Label) -> Vec<Run> {
         rest = &rest[16 + length..];
         assert_eq!(frame[12..14], [8, 0], "IPv4 in Ethernet");
         let ip = &frame[14..];
+        if client.is_some_and(|client| client.octets() != ip[12..16] && client.octets() != ip[16..20]) {
+            continue;
+        }
         let total = u16::from_be_bytes([ip[2], ip[3]]) as usize;
         let tcp = &ip[usize::from(ip[0] & 15) * 4..total];
         let source_port = u16::from_be_bytes([tcp[0], tcp[1]]);

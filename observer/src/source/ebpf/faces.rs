@@ -10,6 +10,7 @@ use observer_core::engine::{
 };
 use observer_core::flow::{Direction, Flags, Segment};
 use observer_core::security::Reason;
+use observer_core::time::Timestamp;
 
 use super::handshakes::{Early, Handshakes, Pending};
 use super::{Announced, Caller, Clock, Record};
@@ -41,6 +42,10 @@ pub trait Hear {
     /// The kernel programs need to know nothing more about this connection; called with the kernel's key.
     fn forget(&mut self, _key: u64) {}
 
+    /// Everything that the rings held has been told, up to about `now`: the time for what is due by time alone. Called
+    /// at least four times a second.
+    fn rest(&mut self, _now: Timestamp) {}
+
     /// A face that was announced under a name of our own has shown its socket.
     fn named(&mut self, _face: FaceKey, _key: u64) {}
 }
@@ -59,6 +64,14 @@ struct Face {
     skipped: u64,
     bytes_out: Option<u64>,
     bytes_in: Option<u64>,
+}
+
+/// Only `direction` was closed.
+const fn half_closed(direction: Direction) -> Ending {
+    match direction {
+        Direction::ToServer => Ending::HalfClosedByClient,
+        Direction::ToClient => Ending::HalfClosedByServer,
+    }
 }
 
 /// Every face that the kernel programs told of.
@@ -82,6 +95,12 @@ impl Faces {
     /// Takes the clock's difference to UTC again.
     pub fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
+    }
+
+    /// The time of day at kernel time `monotonic` (ns).
+    #[must_use]
+    pub fn utc(&self, monotonic: u64) -> Timestamp {
+        self.clock.utc(monotonic)
     }
 
     /// Handshakes and early payload given up for want of room.
@@ -150,8 +169,8 @@ impl Faces {
             while let Some(key) = self.due(orphans, now) {
                 let Some(face) = self.faces.get(&key) else { continue };
                 let ending = match face.fin {
-                    [true, false] => Ending::HalfClosed(toward(face.role, direction::OUT)),
-                    [false, true] => Ending::HalfClosed(toward(face.role, direction::IN)),
+                    [true, false] => half_closed(toward(face.role, direction::OUT)),
+                    [false, true] => half_closed(toward(face.role, direction::IN)),
                     _ => Ending::Unknown,
                 };
                 self.close(key, now, Some(ending), hear);
@@ -231,6 +250,8 @@ impl Faces {
             dialled,
             role: if server { Role::Server } else { Role::Client },
             origin,
+            subflow: joined,
+            client_isn: None,
             party,
         }));
         if known && !older {
@@ -296,6 +317,8 @@ impl Faces {
             dialled: None,
             role: Role::Server,
             origin,
+            subflow: pending.joined,
+            client_isn: None,
             party,
         }));
         self.syn(key, pending.time, pending.isn_client, Some(pending.isn_server), hear);
@@ -539,7 +562,7 @@ impl Face {
         self.lost_bytes = self.lost_bytes.max(bytes);
         self.skipped = self.skipped.max(skipped);
         (records_more > 0 || bytes_more > 0).then_some(Lost {
-            time: observer_core::time::Timestamp(0),
+            time: Timestamp(0),
             place: LossPlace::PayloadRing,
             key: None,
             records: records_more.into(),
@@ -637,7 +660,7 @@ mod tests {
                 Input::Segment { direction, segment, .. } => {
                     self.segments.push((direction, segment.flags.0, segment.seq));
                 }
-                Input::Party { .. } => {}
+                Input::Party { .. } | Input::Reversed(_) => {}
             }
         }
     }

@@ -110,6 +110,8 @@ impl<H: Hear> Reader<H> {
             self.diagnostics.flush();
             let now = Clock::monotonic();
             self.faces.tick(now, &mut Tidy { hear: &mut self.hear, control: &self.control });
+            let utc = self.faces.utc(now);
+            self.hear.rest(utc);
             if now.saturating_sub(upkeep) >= UPKEEP {
                 upkeep = now;
                 self.faces.set_clock(Clock::now());

@@ -1,0 +1,294 @@
+//! The account of a connection: the one place where what is known becomes an event.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use super::known::Known;
+use super::{Party, Process, Seed};
+use crate::engine::{Facts, Orientation};
+use crate::engine::{Lost, Origin, Role};
+use crate::event::{
+    Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
+    Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField,
+    ProcessField, SCHEMA, SocketState, Source, When, community_id,
+};
+use crate::security::{ClientCertificate, Reason, Security};
+use crate::time::Timestamp;
+
+/// The version of ECS that the names follow.
+const ECS: &str = "9.0.0";
+
+/// What all events of one observation have in common.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Makes ids unique.
+    pub seed: Seed,
+    /// The machine, live.
+    pub hostname: Option<Arc<str>>,
+    /// The capture, on replay.
+    pub log: Option<Log>,
+    /// When the observation began: losses are counted from then on.
+    pub since: Timestamp,
+}
+
+impl Context {
+    /// The event that tells a loss.
+    #[must_use]
+    pub fn loss(&self, lost: &Lost) -> Event {
+        let loss =
+            Loss { place: lost.place, records: lost.records, bytes: lost.bytes, since: When(self.since) };
+        let id = format!("loss-{:?}-{}-{}", lost.place, lost.time.0, lost.records).to_lowercase();
+        let mut event = self.event(lost.time, id, Action::Loss, 4);
+        event.control_plane.loss.push(loss);
+        event
+    }
+
+    /// The event that tells how the observer fares.
+    #[must_use]
+    pub fn heartbeat(&self, time: Timestamp, heartbeat: Heartbeat) -> Event {
+        let mut event = self.event(time, format!("heartbeat-{}", time.0), Action::Heartbeat, 1);
+        event.control_plane.heartbeat = Some(heartbeat);
+        event
+    }
+
+    /// The event that tells a verdict.
+    pub(super) fn classified(&self, known: &Known) -> Event {
+        let mut event = self.connection(known, known.classified_at, Action::ConnectionClassified);
+        if known.missing != MissingBytes::default() {
+            event.control_plane.missing = Some(known.missing);
+        }
+        event
+    }
+
+    /// The event that tells the end.
+    pub(super) fn closed(&self, known: &Known) -> Event {
+        let time = known.end.map_or(known.classified_at, |end| end.time);
+        let mut event = self.connection(known, time, Action::ConnectionClosed);
+        let Some(end) = known.end else { return event };
+        let swapped = known.facts.as_ref().is_some_and(|facts| facts.orientation == Orientation::Reversed);
+        let (sent, received) = if swapped {
+            (end.bytes_to_client, end.bytes_to_server)
+        } else {
+            (end.bytes_to_server, end.bytes_to_client)
+        };
+        if let Some(source) = &mut event.source {
+            source.bytes = Some(sent);
+        }
+        if let Some(destination) = &mut event.destination {
+            destination.bytes = Some(received);
+        }
+        event.event.end = Some(When(end.time));
+        let lasted = end.time.since(known.opened).as_nanos();
+        event.event.duration = Some(u64::try_from(lasted).unwrap_or(u64::MAX));
+        if let Some(connection) = &mut event.control_plane.connection {
+            connection.ending = Some(end.ending);
+        }
+        if event.control_plane.reason.is_none() {
+            event.control_plane.reason = end.reason;
+        }
+        if known.missing != MissingBytes::default() {
+            event.control_plane.missing = Some(known.missing);
+        }
+        event
+    }
+
+    fn connection(&self, known: &Known, time: Timestamp, action: Action) -> Event {
+        let none = Facts::default();
+        let facts = known.facts.as_deref().unwrap_or(&none);
+        let suffix = if action == Action::ConnectionClosed { "closed" } else { "classified" };
+        let mut event =
+            self.event(time, format!("{}-{suffix}", known.id), action, severity(facts.verdict.security));
+        event.event.start = (known.origin == Origin::Handshake).then_some(When(known.opened));
+
+        let ends = Ends::of(known, facts.orientation == Orientation::Reversed);
+        event.source = Some(Source {
+            ip: ends.client.ip(),
+            port: ends.client.port(),
+            bytes: None,
+            nat: ends.client_nat,
+        });
+        event.destination = Some(Destination {
+            ip: ends.server.ip(),
+            port: ends.server.port(),
+            bytes: None,
+            nat: ends.server_nat,
+        });
+        event.network = Some(Network {
+            transport: "tcp",
+            kind: if ends.client.is_ipv4() { "ipv4" } else { "ipv6" },
+            community_id: Some(community_id(ends.client, ends.server)),
+            protocol: facts.protocol,
+        });
+        let (client, server) = if facts.orientation == Orientation::Reversed {
+            (&known.server, &known.client)
+        } else {
+            (&known.client, &known.server)
+        };
+        if let Some(party) = client.as_deref().or(server.as_deref()) {
+            event.process = party.process.as_ref().map(process);
+            event.container = party.container_id.clone().map(|id| Container { id });
+        }
+
+        let own = &mut event.control_plane;
+        own.connection = Some(Connection {
+            id: known.id.clone(),
+            faces: u8::try_from(known.faces.len()).unwrap_or(u8::MAX),
+            direction: match facts.orientation {
+                Orientation::Known => None,
+                Orientation::Reversed => Some(DirectionField::FromContent),
+                Orientation::Assumed => Some(DirectionField::Assumed),
+            },
+            ending: None,
+            socket: known.subflow.then_some(SocketState::MptcpSubflow),
+        });
+        own.security = Some(facts.verdict.security);
+        own.client_certificate = client_certificate(facts);
+        own.reason = facts.verdict.reason.or(match known.origin {
+            Origin::Handshake => None,
+            Origin::MidStream { reason, .. } => Some(reason),
+        });
+        if facts.verdict.security == Security::Unknown && own.reason.is_none() {
+            own.reason = Some(Reason::NotRecognized);
+        }
+        if let Some(tls) = &facts.tls {
+            event.tls = Some(Box::new(tls.0.clone()));
+            own.tls = Some(tls.1.clone());
+        }
+        if let Some(http) = &facts.http {
+            event.http = Some(http.field.clone());
+            event.url.clone_from(&http.url);
+            event.user_agent.clone_from(&http.user_agent);
+            own.http = Some(http.counts.clone());
+        }
+        own.ssh = facts.ssh.as_deref().cloned();
+        own.encapsulation.clone_from(&facts.encapsulation);
+        own.exposed.clone_from(&facts.exposed);
+        own.client = client.as_deref().map(party_field);
+        own.server = server.as_deref().map(party_field);
+        event
+    }
+
+    /// An event with nothing in it but what every event has.
+    fn event(&self, time: Timestamp, id: String, action: Action, severity: u8) -> Event {
+        Event {
+            timestamp: When(time),
+            ecs: Ecs { version: ECS },
+            event: EventField {
+                id,
+                kind: Kind::Event,
+                category: ["network"],
+                action,
+                severity,
+                start: None,
+                end: None,
+                duration: None,
+            },
+            observer: Observer {
+                kind: "network",
+                product: "observer",
+                version: env!("CARGO_PKG_VERSION"),
+                hostname: self.hostname.clone(),
+            },
+            source: None,
+            destination: None,
+            network: None,
+            process: None,
+            container: None,
+            tls: None,
+            http: None,
+            url: None,
+            user_agent: None,
+            log: self.log.clone(),
+            control_plane: ControlPlane {
+                schema: SCHEMA,
+                connection: None,
+                security: None,
+                client_certificate: None,
+                reason: None,
+                encapsulation: Vec::new(),
+                exposed: Vec::new(),
+                client: None,
+                server: None,
+                tls: None,
+                http: None,
+                ssh: None,
+                missing: None,
+                loss: Vec::new(),
+                heartbeat: None,
+            },
+        }
+    }
+}
+
+/// The addresses of both ends: as the client dialled, and as the server saw them where that differs.
+struct Ends {
+    client: SocketAddr,
+    server: SocketAddr,
+    client_nat: Option<Nat>,
+    server_nat: Option<Nat>,
+}
+
+impl Ends {
+    fn of(known: &Known, reversed: bool) -> Self {
+        // A SYN meets the client's face first and the server's last; sockets say which they are.
+        let near = known.faces.iter().find(|face| face.role == Role::Client).or(known.faces.first());
+        let far = known.faces.iter().find(|face| face.role == Role::Server).or(known.faces.last());
+        let none = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0);
+        let (client, reached) = near.map_or((none, none), |face| (face.client, face.server));
+        let (seen_client, backend) = far.map_or((client, reached), |face| (face.client, face.server));
+        let dialled = known.dialled.unwrap_or(reached);
+        let nat =
+            |from: SocketAddr, to: SocketAddr| (from != to).then(|| Nat { ip: to.ip(), port: to.port() });
+        let (client_nat, server_nat) = (nat(client, seen_client), nat(dialled, backend));
+        if reversed {
+            Self { client: dialled, server: client, client_nat: server_nat, server_nat: client_nat }
+        } else {
+            Self { client, server: dialled, client_nat, server_nat }
+        }
+    }
+}
+
+/// How much an operator should care, from 1 to 10.
+const fn severity(security: Security) -> u8 {
+    match security {
+        Security::Plaintext => 6,
+        Security::Other | Security::Unknown => 3,
+        Security::Tls => 2,
+        Security::MutualTls | Security::ServerTls | Security::Ssh => 1,
+    }
+}
+
+fn client_certificate(facts: &Facts) -> Option<ClientCertificateField> {
+    let verdict = facts.verdict;
+    let tls = matches!(verdict.security, Security::MutualTls | Security::ServerTls | Security::Tls);
+    (tls || verdict.client_certificate != ClientCertificate::Unknown || facts.protocol == Some("tls"))
+        .then_some(ClientCertificateField { state: verdict.client_certificate, basis: verdict.basis })
+}
+
+fn process(process: &Process) -> crate::event::Process {
+    crate::event::Process {
+        pid: process.pid,
+        name: Some(process.name.clone()).filter(|name| !name.is_empty()),
+        executable: process.executable.clone(),
+    }
+}
+
+fn process_field(process: &Process) -> ProcessField {
+    ProcessField {
+        pid: process.pid,
+        start_ticks: process.start_ticks,
+        name: Some(process.name.clone()).filter(|name| !name.is_empty()),
+        executable: process.executable.clone(),
+    }
+}
+
+fn party_field(party: &Party) -> PartyField {
+    PartyField {
+        process: party.process.as_ref().map(process_field),
+        opened_by: party.opened_by.as_ref().map(process_field),
+        container: party.container_id.clone(),
+        cgroup: party.cgroup.clone(),
+        network_namespace: party.netns,
+        missing: party.missing,
+    }
+}

@@ -1,0 +1,509 @@
+//! Joins the faces of one connection and decides when each event is due.
+//!
+//! A face is joined to another by both initial sequence numbers. They are 64 bits that the two ends chose, and no
+//! translation on the way changes them, so equal addresses in two namespaces, DNAT and masquerading do not confuse it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::account::Context;
+use super::known::{End, Known, MAX_FACES, Stage};
+use crate::engine::{FaceKey, Opened, Origin, Report, Role};
+use crate::event::Event;
+use crate::order::Order;
+use crate::time::Timestamp;
+
+/// The joiner's patience and its bound.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinerLimits {
+    /// How long a verdict waits for the other face to become known. Zero where both faces are always known before the
+    /// first byte (a capture).
+    pub hold: Duration,
+    /// How long a connection with one closed face waits for the other face to close.
+    pub close: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    /// Nothing is due.
+    Quiet,
+    /// The classification is due, oldest first.
+    Ready,
+    /// One face has closed, oldest first.
+    Closing,
+}
+
+impl From<List> for usize {
+    fn from(list: List) -> Self {
+        list as Self
+    }
+}
+
+/// Turns reports on faces into events on connections: each connection is classified once and closed once.
+#[derive(Debug)]
+pub struct Joiner {
+    limits: JoinerLimits,
+    context: Context,
+    connections: Order<Known, List, 3>,
+    faces: HashMap<FaceKey, u32, RandomState>,
+    numbers: HashMap<(u32, u32), u32, RandomState>,
+    now: Timestamp,
+}
+
+impl Joiner {
+    /// A joiner whose events carry `context`.
+    #[must_use]
+    pub fn new(context: Context, limits: JoinerLimits) -> Self {
+        Self {
+            limits,
+            context,
+            connections: Order::new(),
+            faces: HashMap::default(),
+            numbers: HashMap::default(),
+            now: Timestamp::default(),
+        }
+    }
+
+    /// Connections that are known and not closed.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Takes in one report. Reports that are for the source ([`Report::Enough`], [`Report::RequestsOnly`]) have no effect.
+    pub fn report(&mut self, report: Report, out: &mut impl FnMut(Event)) {
+        match report {
+            Report::Opened(opened) => self.opened(*opened),
+            Report::Reversed(key) => {
+                if let Some(face) = self.known(key).and_then(|known| known.face(key)) {
+                    core::mem::swap(&mut face.client, &mut face.server);
+                }
+            }
+            Report::Numbers { key, client, server } => self.joined(key, (client, server)),
+            Report::Party { key, party } => {
+                if let Some(known) = self.known(key) {
+                    known.party(key, party);
+                }
+            }
+            Report::Classified { key, time, facts } => {
+                self.now = self.now.max(time);
+                if let Some(&index) = self.faces.get(&key) {
+                    if let Some(known) = self.connections.value(index) {
+                        if let Some(face) = known.face(key) {
+                            face.classified = true;
+                        }
+                        known.learn(facts);
+                        if known.stage == Stage::Open {
+                            known.stage = Stage::Ready { since: time };
+                            known.classified_at = time;
+                            self.connections.put_last(index, List::Ready);
+                        }
+                    }
+                    if self.limits.hold.is_zero() {
+                        self.classify_if_due(index, out);
+                    }
+                }
+            }
+            Report::Learned { key, facts } => {
+                if let Some(known) = self.known(key) {
+                    known.learn(facts);
+                }
+            }
+            Report::Closed {
+                key,
+                time,
+                ending,
+                bytes_to_server,
+                bytes_to_client,
+                facts,
+                missing,
+                reason,
+            } => {
+                self.now = self.now.max(time);
+                if let Some(known) = self.known(key) {
+                    if let Some(facts) = facts {
+                        known.learn(facts);
+                    }
+                    known.miss(missing);
+                    known.ended(End { time, ending, bytes_to_server, bytes_to_client, reason });
+                    if let Some(face) = known.face(key) {
+                        face.closed = true;
+                    }
+                }
+                self.close_if_due(key, out);
+            }
+            Report::Lost(lost) => out(self.context.loss(&lost)),
+            Report::Enough(_) | Report::RequestsOnly(_) => {}
+        }
+    }
+
+    /// Tells what has waited long enough by `now`.
+    pub fn advance(&mut self, now: Timestamp, out: &mut impl FnMut(Event)) {
+        self.now = self.now.max(now);
+        while let Some(index) = self.connections.oldest(List::Ready) {
+            let since = match self.connections.value(index).map(|known| known.stage) {
+                Some(Stage::Ready { since }) => since,
+                _ => Timestamp::default(),
+            };
+            if now.since(since) < self.limits.hold {
+                break;
+            }
+            self.classify(index, out);
+        }
+        while let Some(index) = self.connections.oldest(List::Closing) {
+            let ended = self.connections.value(index).and_then(|known| known.end).map(|end| end.time);
+            if ended.is_some_and(|time| now.since(time) < self.limits.close) {
+                break;
+            }
+            self.close(index, out);
+        }
+    }
+
+    /// Tells everything that is still waiting: the observation has ended.
+    pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
+        for list in [List::Ready, List::Closing] {
+            while let Some(index) = self.connections.oldest(list) {
+                match list {
+                    List::Ready => self.classify(index, out),
+                    List::Quiet | List::Closing => self.close(index, out),
+                }
+            }
+        }
+    }
+
+    fn known(&mut self, key: FaceKey) -> Option<&mut Known> {
+        let index = *self.faces.get(&key)?;
+        self.connections.value(index)
+    }
+
+    fn opened(&mut self, opened: Opened) {
+        let key = opened.key;
+        let id = self.context.seed.connection(&opened);
+        let index = self.connections.insert(Known::new(id, opened), List::Quiet);
+        self.faces.insert(key, index);
+    }
+
+    /// Both numbers of a face are known: it joins the connection that has the same, if that has room for such a face.
+    fn joined(&mut self, key: FaceKey, numbers: (u32, u32)) {
+        let Some(&index) = self.faces.get(&key) else { return };
+        if let Some(known) = self.connections.value(index) {
+            // Both SYNs were seen, in whatever order.
+            known.origin = Origin::Handshake;
+        }
+        let first = *self.numbers.entry(numbers).or_insert(index);
+        if first == index || !self.can_join(first, index) {
+            if let Some(known) = self.connections.value(index) {
+                known.numbers = Some(numbers);
+            }
+            return;
+        }
+        let Some(later) = self.connections.remove(index) else { return };
+        for face in &later.faces {
+            self.faces.insert(face.key, first);
+        }
+        if let Some(known) = self.connections.value(first) {
+            known.absorb(later);
+        }
+    }
+
+    /// Two sockets are one connection only as client and server; views on a wire only while there is room.
+    fn can_join(&mut self, first: u32, second: u32) -> bool {
+        let roles = |known: &mut Known| known.faces.iter().map(|face| face.role).collect::<Vec<_>>();
+        let Some(first) = self.connections.value(first).map(roles) else { return false };
+        let Some(second) = self.connections.value(second).map(roles) else { return false };
+        first.len() + second.len() <= MAX_FACES
+            && first.iter().all(|role| *role == Role::Wire || !second.contains(role))
+    }
+
+    fn classify_if_due(&mut self, index: u32, out: &mut impl FnMut(Event)) {
+        let due = self.connections.value(index).is_some_and(|known| {
+            matches!(known.stage, Stage::Ready { .. })
+                && (known.certain() || known.faces.iter().all(|face| face.classified || face.closed))
+        });
+        if due {
+            self.classify(index, out);
+        }
+    }
+
+    fn classify(&mut self, index: u32, out: &mut impl FnMut(Event)) {
+        let Some(known) = self.connections.value(index) else { return };
+        if known.stage != Stage::Classified {
+            known.stage = Stage::Classified;
+            out(self.context.classified(known));
+        }
+        let list = if known.end.is_some() { List::Closing } else { List::Quiet };
+        self.connections.put_last(index, list);
+    }
+
+    fn close_if_due(&mut self, key: FaceKey, out: &mut impl FnMut(Event)) {
+        let Some(&index) = self.faces.get(&key) else { return };
+        let Some(known) = self.connections.value(index) else { return };
+        if known.all_closed() {
+            // A server's face can become known after the client's has closed, if at all; where a verdict may be held
+            // back for the other face, so must the end be.
+            if self.limits.hold.is_zero() || known.faces.len() > 1 {
+                self.close(index, out);
+                return;
+            }
+        }
+        if matches!(self.connections.value(index).map(|known| known.stage), Some(Stage::Ready { .. })) {
+            return;
+        }
+        self.connections.put_last(index, List::Closing);
+    }
+
+    fn close(&mut self, index: u32, out: &mut impl FnMut(Event)) {
+        let Some(mut known) = self.connections.remove(index) else { return };
+        for face in &known.faces {
+            self.faces.remove(&face.key);
+        }
+        if let Some(numbers) = known.numbers
+            && self.numbers.get(&numbers) == Some(&index)
+        {
+            self.numbers.remove(&numbers);
+        }
+        if known.stage != Stage::Classified {
+            known.stage = Stage::Classified;
+            if let Some(end) = known.end {
+                known.classified_at = known.classified_at.max(end.time);
+            }
+            out(self.context.classified(&known));
+        }
+        out(self.context.closed(&known));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::connection::{Party, Process, Seed};
+    use crate::engine::Facts;
+    use crate::engine::{Ending, Tuple};
+    use crate::event::{Action, MissingBytes};
+    use crate::protocol::Verdict;
+    use crate::security::{Basis, ClientCertificate, Reason, Security};
+
+    const LIVE: JoinerLimits =
+        JoinerLimits { hold: Duration::from_millis(2), close: Duration::from_millis(500) };
+    const CAPTURE: JoinerLimits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(2) };
+
+    struct Bench {
+        joiner: Joiner,
+        events: Vec<Event>,
+    }
+
+    impl Bench {
+        fn new(limits: JoinerLimits) -> Self {
+            let context = Context {
+                seed: Seed(Box::from(*b"seed")),
+                hostname: None,
+                log: None,
+                since: Timestamp::default(),
+            };
+            Self { joiner: Joiner::new(context, limits), events: Vec::new() }
+        }
+
+        fn report(&mut self, report: Report) {
+            self.joiner.report(report, &mut |event| self.events.push(event));
+        }
+
+        fn advance(&mut self, milliseconds: u64) {
+            self.joiner.advance(at(milliseconds), &mut |event| self.events.push(event));
+        }
+
+        fn open(&mut self, key: u64, role: Role, client: &str, server: &str) {
+            let party = (role != Role::Wire).then(|| {
+                let process = Process { pid: u32::try_from(key).unwrap(), ..Process::default() };
+                Box::new(Party { process: Some(process), ..Party::default() })
+            });
+            self.report(Report::Opened(Box::new(Opened {
+                key: FaceKey(key),
+                time: at(key),
+                tuple: Tuple { client: client.parse().unwrap(), server: server.parse().unwrap() },
+                dialled: None,
+                role,
+                origin: Origin::Handshake,
+                subflow: false,
+                client_isn: None,
+                party,
+            })));
+        }
+
+        fn numbers(&mut self, key: u64, client: u32, server: u32) {
+            self.report(Report::Numbers { key: FaceKey(key), client, server });
+        }
+
+        fn classify(&mut self, key: u64, milliseconds: u64, verdict: Verdict) {
+            let facts = Box::new(Facts { verdict, ..Facts::default() });
+            self.report(Report::Classified { key: FaceKey(key), time: at(milliseconds), facts });
+        }
+
+        fn close(&mut self, key: u64, milliseconds: u64, bytes: u64) {
+            self.report(Report::Closed {
+                key: FaceKey(key),
+                time: at(milliseconds),
+                ending: Ending::Finished,
+                bytes_to_server: bytes,
+                bytes_to_client: 2 * bytes,
+                facts: None,
+                missing: MissingBytes::default(),
+                reason: None,
+            });
+        }
+
+        fn actions(&self) -> Vec<Action> {
+            self.events.iter().map(|event| event.event.action).collect()
+        }
+    }
+
+    fn at(milliseconds: u64) -> Timestamp {
+        Timestamp(1_000_000 * milliseconds)
+    }
+
+    fn mutual() -> Verdict {
+        Verdict {
+            security: Security::MutualTls,
+            client_certificate: ClientCertificate::Presented,
+            basis: Some(Basis::RecordSizes),
+            reason: None,
+        }
+    }
+
+    fn lost() -> Verdict {
+        Verdict { reason: Some(Reason::Lost), ..Verdict::default() }
+    }
+
+    fn plain() -> Verdict {
+        Verdict { security: Security::Plaintext, ..Verdict::default() }
+    }
+
+    const BOTH: [Action; 2] = [Action::ConnectionClassified, Action::ConnectionClosed];
+
+    #[test]
+    fn two_sockets_of_one_connection_are_told_once_with_both_owners() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.96.0.1:443");
+        bench.numbers(1, 7, 8);
+        bench.open(2, Role::Server, "10.0.0.254:50000", "10.0.0.9:6443");
+        bench.numbers(2, 7, 8);
+        bench.classify(1, 10, mutual());
+        bench.classify(2, 10, mutual());
+        bench.advance(13);
+        bench.close(1, 20, 5);
+        assert_eq!(bench.events.len(), 1);
+        bench.close(2, 21, 5);
+        assert_eq!(bench.actions(), BOTH);
+        assert_eq!(bench.joiner.open(), 0);
+        let event = serde_json::to_value(&bench.events[1]).unwrap();
+        assert_eq!(event["source"]["ip"], "10.0.0.1");
+        assert_eq!(event["source"]["nat"]["ip"], "10.0.0.254");
+        assert_eq!(event["destination"]["ip"], "10.96.0.1");
+        assert_eq!(event["destination"]["nat"]["ip"], "10.0.0.9");
+        assert_eq!(event["destination"]["bytes"], 10);
+        assert_eq!(event["control_plane"]["connection"]["faces"], 2);
+        assert_eq!(event["control_plane"]["client"]["process"]["pid"], 1);
+        assert_eq!(event["control_plane"]["server"]["process"]["pid"], 2);
+        assert_eq!(event["process"]["pid"], 1);
+    }
+
+    #[test]
+    fn equal_addresses_in_two_namespaces_stay_two_connections() {
+        let mut bench = Bench::new(LIVE);
+        for (key, server) in [(1, 8), (2, 9)] {
+            bench.open(key, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+            bench.numbers(key, 7, server);
+            bench.classify(key, 10, mutual());
+        }
+        bench.advance(20);
+        assert_eq!(bench.events.len(), 2);
+        assert_ne!(bench.events[0].event.id, bench.events[1].event.id);
+    }
+
+    #[test]
+    fn two_clients_with_equal_numbers_are_never_one_connection() {
+        let mut bench = Bench::new(LIVE);
+        for key in [1, 2] {
+            bench.open(key, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+            bench.numbers(key, 7, 8);
+        }
+        assert_eq!(bench.joiner.open(), 2);
+        bench.close(1, 5, 1);
+        bench.close(2, 5, 1);
+        bench.advance(1000);
+        assert_eq!(bench.events.len(), 4);
+    }
+
+    #[test]
+    fn the_face_that_lost_bytes_yields_to_the_one_that_did_not() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.numbers(1, 7, 8);
+        bench.numbers(2, 7, 8);
+        bench.classify(1, 10, lost());
+        bench.classify(2, 11, mutual());
+        bench.advance(20);
+        assert_eq!(bench.events[0].control_plane.security, Some(Security::MutualTls));
+        assert_eq!(bench.events[0].control_plane.reason, None);
+    }
+
+    #[test]
+    fn two_definite_faces_that_differ_make_the_verdict_unknown() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.numbers(1, 7, 8);
+        bench.numbers(2, 7, 8);
+        bench.classify(1, 10, plain());
+        bench.classify(2, 11, mutual());
+        bench.advance(20);
+        assert_eq!(bench.events[0].control_plane.security, Some(Security::Unknown));
+        assert_eq!(bench.events[0].control_plane.reason, Some(Reason::FacesDisagree));
+    }
+
+    #[test]
+    fn a_capture_tells_a_certain_verdict_at_once_and_waits_with_an_uncertain_one() {
+        let mut bench = Bench::new(CAPTURE);
+        for (key, server) in [(1, "10.96.0.1:443"), (2, "10.0.0.9:6443")] {
+            bench.open(key, Role::Wire, "10.0.0.1:999", server);
+            bench.numbers(key, 7, 8);
+        }
+        bench.classify(1, 10, lost());
+        assert!(bench.events.is_empty());
+        bench.classify(2, 10, mutual());
+        assert_eq!(bench.events.len(), 1);
+        bench.close(1, 11, 1);
+        bench.close(2, 12, 1);
+        assert_eq!(bench.actions(), BOTH);
+    }
+
+    #[test]
+    fn a_face_that_never_closes_does_not_hold_the_other_for_ever() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.numbers(1, 7, 8);
+        bench.numbers(2, 7, 8);
+        bench.classify(1, 10, plain());
+        bench.advance(15);
+        bench.close(1, 20, 1);
+        bench.advance(519);
+        assert_eq!(bench.events.len(), 1);
+        bench.advance(520);
+        assert_eq!(bench.actions(), BOTH);
+        bench.close(2, 600, 1);
+        assert_eq!(bench.events.len(), 2);
+    }
+
+    #[test]
+    fn everything_open_is_told_at_the_end() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.classify(1, 10, plain());
+        bench.close(1, 10, 1);
+        bench.joiner.finish(&mut |event| bench.events.push(event));
+        assert_eq!(bench.actions(), BOTH);
+    }
+}

@@ -1,0 +1,245 @@
+//! What is known of one connection from all of its faces.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::Party;
+use crate::engine::Facts;
+use crate::engine::{Ending, FaceKey, Opened, Origin, Role};
+use crate::event::MissingBytes;
+use crate::protocol::Verdict;
+use crate::security::{ClientCertificate, Reason, Security};
+use crate::time::Timestamp;
+
+/// Faces of one connection that are kept apart: a capture of all interfaces shows one for each translation on the way.
+pub(super) const MAX_FACES: usize = 4;
+
+/// How far the telling of a connection has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No verdict yet.
+    Open,
+    /// A verdict is there and waits a moment for the other face.
+    Ready { since: Timestamp },
+    /// The classification was told.
+    Classified,
+}
+
+/// One view of the connection.
+#[derive(Debug)]
+pub(super) struct FaceView {
+    pub(super) key: FaceKey,
+    pub(super) role: Role,
+    pub(super) client: SocketAddr,
+    pub(super) server: SocketAddr,
+    pub(super) classified: bool,
+    pub(super) closed: bool,
+}
+
+/// How a face's end told it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    pub(super) time: Timestamp,
+    pub(super) ending: Ending,
+    pub(super) bytes_to_server: u64,
+    pub(super) bytes_to_client: u64,
+    pub(super) reason: Option<Reason>,
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) id: Arc<str>,
+    pub(super) opened: Timestamp,
+    pub(super) origin: Origin,
+    pub(super) subflow: bool,
+    pub(super) dialled: Option<SocketAddr>,
+    /// In the order in which they became known: a packet meets the face of the end that sends it first.
+    pub(super) faces: Vec<FaceView>,
+    pub(super) numbers: Option<(u32, u32)>,
+    pub(super) client: Option<Box<Party>>,
+    pub(super) server: Option<Box<Party>>,
+    pub(super) facts: Option<Box<Facts>>,
+    pub(super) stage: Stage,
+    /// When the classification happened.
+    pub(super) classified_at: Timestamp,
+    pub(super) end: Option<End>,
+    pub(super) missing: MissingBytes,
+}
+
+impl Known {
+    pub(super) fn new(id: Arc<str>, opened: Opened) -> Self {
+        let mut known = Self {
+            id,
+            opened: opened.time,
+            origin: opened.origin,
+            subflow: opened.subflow,
+            dialled: None,
+            faces: Vec::with_capacity(1),
+            numbers: None,
+            client: None,
+            server: None,
+            facts: None,
+            stage: Stage::Open,
+            classified_at: opened.time,
+            end: None,
+            missing: MissingBytes::default(),
+        };
+        known.add_face(opened);
+        known
+    }
+
+    /// Adds a view of the same connection.
+    pub(super) fn add_face(&mut self, opened: Opened) {
+        self.opened = self.opened.min(opened.time);
+        self.subflow |= opened.subflow;
+        if opened.dialled.is_some() {
+            self.dialled = opened.dialled;
+        }
+        if opened.origin == Origin::Handshake {
+            self.origin = Origin::Handshake;
+        }
+        self.faces.push(FaceView {
+            key: opened.key,
+            role: opened.role,
+            client: opened.tuple.client,
+            server: opened.tuple.server,
+            classified: false,
+            closed: false,
+        });
+        if let Some(party) = opened.party {
+            self.party(opened.key, party);
+        }
+    }
+
+    /// Takes in all that `other` knows: both turned out to be one connection. The older id stays.
+    pub(super) fn absorb(&mut self, other: Self) {
+        if other.opened < self.opened && self.stage != Stage::Classified {
+            self.id = other.id;
+        }
+        self.opened = self.opened.min(other.opened);
+        self.subflow |= other.subflow;
+        self.dialled = self.dialled.or(other.dialled);
+        self.faces.extend(other.faces);
+        self.numbers = self.numbers.or(other.numbers);
+        self.client = self.client.take().or(other.client);
+        self.server = self.server.take().or(other.server);
+        self.missing = sum(self.missing, other.missing);
+        if let Some(facts) = other.facts {
+            self.learn(facts);
+        }
+        if let Some(end) = other.end {
+            self.ended(end);
+        }
+        if self.stage == Stage::Open {
+            self.stage = other.stage;
+            self.classified_at = other.classified_at;
+        }
+    }
+
+    pub(super) fn face(&mut self, key: FaceKey) -> Option<&mut FaceView> {
+        self.faces.iter_mut().find(|face| face.key == key)
+    }
+
+    /// The owner of a face's local end.
+    pub(super) fn party(&mut self, key: FaceKey, party: Box<Party>) {
+        match self.face(key).map(|face| face.role) {
+            Some(Role::Client) => self.client = Some(party),
+            Some(Role::Server) => self.server = Some(party),
+            Some(Role::Wire) | None => {}
+        }
+    }
+
+    /// Takes in what one face showed of what was spoken. The better of two accounts wins; two definite accounts that
+    /// differ make the verdict unknown, because one of them is wrong and nothing says which.
+    pub(super) fn learn(&mut self, facts: Box<Facts>) {
+        let Some(known) = &mut self.facts else {
+            self.facts = Some(facts);
+            return;
+        };
+        match rank(facts.verdict).cmp(&rank(known.verdict)) {
+            core::cmp::Ordering::Less => {}
+            core::cmp::Ordering::Greater => *known = facts,
+            core::cmp::Ordering::Equal if rank(facts.verdict) == 0 || same(facts.verdict, known.verdict) => {
+                if requests(&facts) >= requests(known) {
+                    *known = facts;
+                }
+            }
+            core::cmp::Ordering::Equal => {
+                known.verdict = Verdict { reason: Some(Reason::FacesDisagree), ..Verdict::default() };
+            }
+        }
+    }
+
+    /// Whether a verdict is there that another face could not better.
+    pub(super) fn certain(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| rank(facts.verdict) >= DEFINITE)
+    }
+
+    /// Takes in how one face ended. The end that knows more wins; counters are the larger ones, because each face
+    /// counts what it saw.
+    pub(super) fn ended(&mut self, end: End) {
+        let Some(known) = &mut self.end else {
+            self.end = Some(end);
+            return;
+        };
+        known.time = known.time.max(end.time);
+        known.bytes_to_server = known.bytes_to_server.max(end.bytes_to_server);
+        known.bytes_to_client = known.bytes_to_client.max(end.bytes_to_client);
+        if telling(end.ending) > telling(known.ending) {
+            known.ending = end.ending;
+        }
+        known.reason = known.reason.or(end.reason);
+    }
+
+    pub(super) fn miss(&mut self, missing: MissingBytes) {
+        self.missing = sum(self.missing, missing);
+    }
+
+    pub(super) fn all_closed(&self) -> bool {
+        self.faces.iter().all(|face| face.closed)
+    }
+}
+
+const DEFINITE: u8 = 3;
+
+/// How much a verdict says.
+fn rank(verdict: Verdict) -> u8 {
+    match (verdict.security, verdict.client_certificate) {
+        (Security::Unknown, _) => 0,
+        (Security::Other, _) => 1,
+        (Security::Tls, ClientCertificate::Resumed) => DEFINITE,
+        (Security::Tls, _) => 2,
+        (Security::MutualTls | Security::ServerTls | Security::Plaintext | Security::Ssh, _) => DEFINITE,
+    }
+}
+
+/// Request heads read.
+fn requests(facts: &Facts) -> u64 {
+    facts.http.as_ref().map_or(0, |http| http.counts.requests)
+}
+
+fn same(a: Verdict, b: Verdict) -> bool {
+    a.security == b.security && a.client_certificate == b.client_certificate
+}
+
+fn sum(a: MissingBytes, b: MissingBytes) -> MissingBytes {
+    MissingBytes {
+        bytes: a.bytes.saturating_add(b.bytes),
+        gaps: a.gaps.saturating_add(b.gaps),
+        lost_records: a.lost_records.saturating_add(b.lost_records),
+    }
+}
+
+/// How much an ending says.
+const fn telling(ending: Ending) -> u8 {
+    match ending {
+        Ending::Unknown => 0,
+        Ending::Evicted => 1,
+        Ending::StillOpen => 2,
+        Ending::HalfClosedByClient | Ending::HalfClosedByServer => 3,
+        Ending::Finished | Ending::TimedOut => 4,
+        Ending::ResetByClient | Ending::ResetByServer => 5,
+        Ending::Refused | Ending::NeverAccepted => 6,
+    }
+}

@@ -1,0 +1,242 @@
+//! One face under analysis: its TCP state and, until enough is known, its conversation.
+
+use super::{Closed, FaceKey, Facts, Origin};
+use crate::event::MissingBytes;
+use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
+use crate::protocol::{Conversation, Dissector, Progress, Verdict};
+use crate::security::Reason;
+use crate::time::Timestamp;
+
+/// How far the analysis of a face has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// No payload seen.
+    Silent,
+    /// Payload seen, verdict open. `since` is the time of the first payload.
+    Talking { since: Timestamp },
+    /// The verdict was reported.
+    Classified,
+}
+
+/// The reading of a face's streams.
+#[derive(Debug)]
+pub(super) enum Talk {
+    /// Nothing was delivered yet. Whether the beginning was seen shows only with the first bytes: a handshake may be
+    /// seen late.
+    Unspoken,
+    /// It is being read.
+    Read(Box<Conversation>),
+    /// Nothing more can be learned.
+    Over,
+}
+
+/// One face.
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) key: FaceKey,
+    pub(super) opened: Timestamp,
+    pub(super) stage: Stage,
+    /// How far the conversation is.
+    pub(super) progress: Progress,
+    pub(super) missing: MissingBytes,
+    /// Both initial sequence numbers were reported.
+    pub(super) numbers_told: bool,
+    /// The source's account of the end, which waits for segments that it overtook.
+    pub(super) closed: Option<Closed>,
+    /// What `held` was when it was last added to the engine's sum.
+    pub(super) accounted: usize,
+    origin: Origin,
+    /// A SYN was seen, so the streams begin at their first byte and the direction is certain.
+    handshake: bool,
+    /// The flow was fed the wrong way round and it is too late to turn it: its `ToServer` is `ToClient` to the source.
+    turned: bool,
+    /// Two segments disagreed about bytes that the verdict may rest on.
+    conflict: bool,
+    flow: Flow,
+    talk: Talk,
+}
+
+impl Face {
+    pub(super) fn new(opened: &super::Opened) -> Self {
+        let opening = match opened.origin {
+            Origin::MidStream { oriented: true, .. } => Opening::Missed,
+            // A capture may show the SYN after what follows it.
+            Origin::Handshake | Origin::MidStream { oriented: false, .. } => Opening::Awaited,
+        };
+        let mut face = Self {
+            key: opened.key,
+            opened: opened.time,
+            stage: Stage::Silent,
+            progress: Progress::Undecided,
+            missing: MissingBytes::default(),
+            numbers_told: false,
+            closed: None,
+            accounted: 0,
+            origin: opened.origin,
+            handshake: opened.origin == Origin::Handshake,
+            turned: false,
+            conflict: false,
+            flow: Flow::new(opening, opened.time, flow::Limits::default()),
+            talk: Talk::Unspoken,
+        };
+        if let Some(isn) = opened.client_isn {
+            face.listen(|flow, ear| flow.begin(Direction::ToServer, isn, ear));
+        }
+        face
+    }
+
+    /// Bytes of heap held for the analysis.
+    pub(super) fn held(&self) -> usize {
+        let talk = match &self.talk {
+            Talk::Read(conversation) => size_of::<Conversation>() + conversation.held(),
+            Talk::Unspoken | Talk::Over => 0,
+        };
+        self.flow.held() + talk
+    }
+
+    /// Takes in one segment.
+    pub(super) fn segment(&mut self, direction: Direction, segment: &Segment<'_>) {
+        self.handshake |= segment.flags.contains(Flags::SYN);
+        let direction = if self.turned { direction.reversed() } else { direction };
+        self.listen(|flow, ear| flow.segment(direction, segment, ear));
+    }
+
+    /// The source's guess of the direction was wrong. False if bytes were read that way already: then the content
+    /// alone says who is the client.
+    pub(super) fn reverse(&mut self) -> bool {
+        if self.flow.reverse() {
+            return true;
+        }
+        self.turned = !self.turned;
+        false
+    }
+
+    /// The source lost something of this face.
+    pub(super) fn lost(&mut self, records: u64) {
+        self.missing.lost_records = self.missing.lost_records.saturating_add(records);
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            self.flow.lost(direction);
+        }
+    }
+
+    /// Declares everything that waits for patience alone, and waits for a verdict no longer.
+    pub(super) fn conclude(&mut self, reason: Reason) {
+        self.listen(|flow, ear| flow.press(ear));
+        if let Talk::Read(conversation) = &mut self.talk {
+            conversation.conclude(reason);
+        }
+    }
+
+    /// Declares everything that has not come by now as missing: the face is over.
+    pub(super) fn finish(&mut self) {
+        self.listen(|flow, ear| flow.finish(ear));
+    }
+
+    /// What is known now; `None` once the reading is over, because it was reported then.
+    pub(super) fn facts(&self) -> Option<Box<Facts>> {
+        let mut facts = match &self.talk {
+            Talk::Over => return None,
+            Talk::Read(conversation) => Facts::of(conversation),
+            Talk::Unspoken => {
+                let verdict = Verdict { reason: Some(Reason::NoData), ..Verdict::default() };
+                Facts { verdict, ..Facts::default() }
+            }
+        };
+        if self.conflict && self.stage != Stage::Classified {
+            facts.verdict = Verdict { reason: Some(Reason::ConflictingSegments), ..Verdict::default() };
+        }
+        Some(Box::new(facts))
+    }
+
+    /// Whether there is anything left to learn from the streams.
+    pub(super) const fn is_read(&self) -> bool {
+        !matches!(self.talk, Talk::Over)
+    }
+
+    pub(super) const fn conflict(&self) -> bool {
+        self.conflict
+    }
+
+    /// The analysis of the streams is over; from now on the flow only counts.
+    pub(super) fn stop(&mut self) {
+        self.talk = Talk::Over;
+        self.flow.stop(Direction::ToServer);
+        self.flow.stop(Direction::ToClient);
+    }
+
+    /// Both initial sequence numbers, the client's first.
+    pub(super) fn numbers(&self) -> Option<(u32, u32)> {
+        let isn = |direction| self.flow.sent(direction).isn;
+        Some((isn(Direction::ToServer)?, isn(Direction::ToClient)?))
+    }
+
+    /// Payload bytes by sequence numbers.
+    pub(super) fn bytes(&self, direction: Direction) -> u64 {
+        let direction = if self.turned { direction.reversed() } else { direction };
+        self.flow.sent(direction).bytes
+    }
+
+    pub(super) fn flow(&self) -> &Flow {
+        &self.flow
+    }
+
+    fn listen(&mut self, feed: impl FnOnce(&mut Flow, &mut Ear<'_>)) {
+        let origin = match self.origin {
+            Origin::MidStream { oriented: false, .. } if self.handshake => Origin::Handshake,
+            origin => origin,
+        };
+        let mut ear = Ear {
+            talk: &mut self.talk,
+            origin,
+            progress: &mut self.progress,
+            conflict: &mut self.conflict,
+            missing: &mut self.missing,
+        };
+        feed(&mut self.flow, &mut ear);
+    }
+}
+
+/// Hands the streams to the conversation and remembers the last answer.
+struct Ear<'a> {
+    talk: &'a mut Talk,
+    origin: Origin,
+    progress: &'a mut Progress,
+    conflict: &'a mut bool,
+    missing: &'a mut MissingBytes,
+}
+
+impl Ear<'_> {
+    fn tell(&mut self, feed: impl FnOnce(&mut Conversation) -> Progress) {
+        if matches!(self.talk, Talk::Unspoken) {
+            *self.talk = Talk::Read(Box::new(Conversation::new(self.origin)));
+        }
+        if let Talk::Read(conversation) = self.talk {
+            *self.progress = feed(conversation);
+        }
+    }
+}
+
+impl Delivery for Ear<'_> {
+    fn data(&mut self, direction: Direction, bytes: &[u8], acked: u64) {
+        self.tell(|conversation| Dissector::data(conversation, direction, bytes, acked));
+    }
+
+    fn gap(&mut self, direction: Direction, length: u64, why: Gap) {
+        *self.conflict |= why == Gap::Conflict;
+        if length == 0 {
+            // No bytes are missing: either a second copy differed from the first, or the beginning of a stream may lie
+            // before what is delivered next, which is what an origin in mid-stream says already.
+            if why == Gap::Unseen && matches!(self.talk, Talk::Unspoken) && self.origin == Origin::Handshake {
+                self.tell(|conversation| Dissector::gap(conversation, direction, 1, why));
+            }
+            return;
+        }
+        self.missing.gaps = self.missing.gaps.saturating_add(1);
+        self.missing.bytes = self.missing.bytes.saturating_add(length);
+        self.tell(|conversation| Dissector::gap(conversation, direction, length, why));
+    }
+
+    fn end(&mut self, direction: Direction, end: End) {
+        self.tell(|conversation| Dissector::end(conversation, direction, end));
+    }
+}

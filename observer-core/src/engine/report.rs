@@ -1,0 +1,73 @@
+//! What the engine has to say of a face.
+
+use super::{Ending, FaceKey, Facts, Lost, Opened};
+use crate::connection::Party;
+use crate::event::MissingBytes;
+use crate::security::Reason;
+use crate::time::Timestamp;
+
+/// One thing that the engine found.
+#[derive(Clone, Debug)]
+pub enum Report {
+    /// A face is known.
+    Opened(Box<Opened>),
+    /// A face's client and server are the other way round than it was opened with.
+    Reversed(FaceKey),
+    /// Both initial sequence numbers of a face are known: they name the TCP connection, whatever addresses it wears.
+    Numbers {
+        /// Which face.
+        key: FaceKey,
+        /// Initial sequence number of the end that dialled.
+        client: u32,
+        /// Initial sequence number of the end that listened.
+        server: u32,
+    },
+    /// The owner of a face's local end is known.
+    Party {
+        /// Which face.
+        key: FaceKey,
+        /// The owner.
+        party: Box<Party>,
+    },
+    /// The verdict on a face stands, or its time is up.
+    Classified {
+        /// Which face.
+        key: FaceKey,
+        /// The time of the segment that decided, or of the deadline.
+        time: Timestamp,
+        /// Everything known of what was spoken.
+        facts: Box<Facts>,
+    },
+    /// More is known of a face that was classified.
+    Learned {
+        /// Which face.
+        key: FaceKey,
+        /// Everything known of what was spoken.
+        facts: Box<Facts>,
+    },
+    /// A face has ended.
+    Closed {
+        /// Which face.
+        key: FaceKey,
+        /// When.
+        time: Timestamp,
+        /// How.
+        ending: Ending,
+        /// Payload bytes from client to server.
+        bytes_to_server: u64,
+        /// Payload bytes from server to client.
+        bytes_to_client: u64,
+        /// What was spoken, if that says more than at the classification.
+        facts: Option<Box<Facts>>,
+        /// What is missing of its bytes.
+        missing: MissingBytes,
+        /// Why the observation of it ended before the connection did.
+        reason: Option<Reason>,
+    },
+    /// No further payload of this face can add anything: the source may stop copying.
+    Enough(FaceKey),
+    /// Of this face only the requests are still worth reading.
+    RequestsOnly(FaceKey),
+    /// The source lost something.
+    Lost(Lost),
+}

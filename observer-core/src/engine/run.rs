@@ -1,0 +1,393 @@
+//! The engine itself.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+
+use super::face::{Face, Stage};
+use super::{Closed, Copied, Ending, FaceKey, Input, Opened, Report};
+use crate::flow::{Direction, Segment};
+use crate::order::Order;
+use crate::protocol::Progress;
+use crate::security::Reason;
+use crate::time::Timestamp;
+
+/// The engine's patience and its bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// From the first payload to the verdict; then it is `unknown`.
+    pub verdict: Duration,
+    /// From the opening to the first payload; then the verdict is `unknown` because there is no data.
+    pub silence: Duration,
+    /// How long an ended face waits for segments that its end overtook on the way here.
+    pub linger: Duration,
+    /// Faces at one time. The one that was quiet longest is given up for a new one, a decided one first.
+    pub faces: usize,
+    /// Bytes of heap for all undecided faces. At the bound the oldest undecided one gets its verdict as it stands.
+    pub held: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            verdict: Duration::from_secs(10),
+            silence: Duration::from_secs(60),
+            linger: Duration::from_millis(20),
+            faces: 100_000,
+            held: 24 << 20,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum List {
+    /// No payload seen yet, the one that opened first comes first.
+    Silent,
+    /// Verdict open, the one that began to talk first comes first.
+    Talking,
+    /// The verdict stands; the one that was quiet longest comes first.
+    Settled,
+    /// Ended; the one that ended first comes first.
+    Closing,
+}
+
+impl From<List> for usize {
+    fn from(list: List) -> Self {
+        list as Self
+    }
+}
+
+/// Owns the faces of one source (or of one shard of it): inputs in, reports out.
+#[derive(Debug)]
+pub struct Engine {
+    limits: Limits,
+    faces: Order<Face, List, 4>,
+    index: HashMap<FaceKey, u32, RandomState>,
+    held: usize,
+    now: Timestamp,
+}
+
+impl Engine {
+    /// An engine without faces.
+    #[must_use]
+    pub fn new(limits: Limits) -> Self {
+        Self { limits, faces: Order::new(), index: HashMap::default(), held: 0, now: Timestamp::default() }
+    }
+
+    /// Faces that are known and not closed.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.faces.len()
+    }
+
+    /// Takes in one thing that the source saw. An input for a face that is not known (given up, or never opened) has no
+    /// effect; the return value then is `false`.
+    pub fn feed(&mut self, input: Input<'_>, out: &mut impl FnMut(Report)) -> bool {
+        match input {
+            Input::Opened(opened) => {
+                self.opened(opened, out);
+                true
+            }
+            Input::Reversed(key) => {
+                let Some(&index) = self.index.get(&key) else { return false };
+                if self.faces.value(index).is_some_and(Face::reverse) {
+                    out(Report::Reversed(key));
+                }
+                true
+            }
+            Input::Segment { key, direction, segment, copied } => {
+                let Some(&index) = self.index.get(&key) else { return false };
+                self.segment(index, direction, &segment, copied, out);
+                true
+            }
+            Input::Party { key, party } => {
+                let known = self.index.contains_key(&key);
+                if known {
+                    out(Report::Party { key, party });
+                }
+                known
+            }
+            Input::Closed(closed) => {
+                let Some(&index) = self.index.get(&closed.key) else { return false };
+                self.closed(index, closed, out);
+                true
+            }
+            Input::Lost(lost) => {
+                let face = lost.key.and_then(|key| self.index.get(&key)).copied();
+                if let Some(face) = face.and_then(|index| self.faces.value(index)) {
+                    face.lost(lost.records);
+                }
+                out(Report::Lost(lost));
+                true
+            }
+        }
+    }
+
+    /// Tells what is due by `now`. Cheap when nothing is.
+    pub fn advance(&mut self, now: Timestamp, out: &mut impl FnMut(Report)) {
+        self.now = self.now.max(now);
+        while let Some(index) = self.faces.oldest(List::Closing) {
+            let due = self.faces.value(index).and_then(|face| face.closed.as_ref()).map(|closed| closed.time);
+            if due.is_some_and(|time| now.since(time) < self.limits.linger) {
+                break;
+            }
+            self.close(index, out);
+        }
+        while let Some(index) = self.faces.oldest(List::Talking) {
+            let since = match self.faces.value(index).map(|face| face.stage) {
+                Some(Stage::Talking { since }) => since,
+                _ => Timestamp::default(),
+            };
+            if now.since(since) < self.limits.verdict {
+                break;
+            }
+            self.give_verdict(index, since + self.limits.verdict, Reason::TimedOut, out);
+        }
+        while let Some(index) = self.faces.oldest(List::Silent) {
+            let since = self.faces.value(index).map_or(Timestamp::default(), |face| face.opened);
+            if now.since(since) < self.limits.silence {
+                break;
+            }
+            self.report_silence(index, since + self.limits.silence, out);
+        }
+    }
+
+    /// The observation ends: every face that is still open is told as such.
+    pub fn finish(&mut self, now: Timestamp, out: &mut impl FnMut(Report)) {
+        self.now = self.now.max(now);
+        for list in [List::Closing, List::Settled, List::Talking, List::Silent] {
+            while let Some(index) = self.faces.oldest(list) {
+                if let Some(face) = self.faces.value(index)
+                    && face.closed.is_none()
+                {
+                    face.closed = Some(still_open(face.key, self.now));
+                }
+                self.close(index, out);
+            }
+        }
+    }
+
+    fn opened(&mut self, opened: Opened, out: &mut impl FnMut(Report)) {
+        self.now = self.now.max(opened.time);
+        while self.faces.len() >= self.limits.faces.max(1) {
+            let oldest = [List::Closing, List::Settled, List::Silent, List::Talking]
+                .into_iter()
+                .find_map(|list| self.faces.oldest(list));
+            let Some(index) = oldest else { break };
+            self.evict(index, out);
+        }
+        let face = Face::new(&opened);
+        let key = opened.key;
+        out(Report::Opened(Box::new(opened)));
+        let index = self.faces.insert(face, List::Silent);
+        if let Some(before) = self.index.insert(key, index) {
+            // A source that names two faces alike has broken its promise; the first one is closed, not mixed in.
+            self.close(before, out);
+            self.index.insert(key, index);
+        }
+    }
+
+    fn segment(
+        &mut self,
+        index: u32,
+        direction: Direction,
+        segment: &Segment<'_>,
+        copied: Copied,
+        out: &mut impl FnMut(Report),
+    ) {
+        self.now = self.now.max(segment.time);
+        let Some(face) = self.faces.value(index) else { return };
+        face.segment(direction, segment);
+        if !face.numbers_told
+            && let Some((client, server)) = face.numbers()
+        {
+            face.numbers_told = true;
+            out(Report::Numbers { key: face.key, client, server });
+        }
+        let open = face.closed.is_none();
+        let ended = (open && face.flow().is_over()).then(|| face.flow().ending());
+        if face.stage == Stage::Classified {
+            if face.progress == Progress::Decided && face.is_read() {
+                self.hear_out(index, out);
+            }
+            if open {
+                self.faces.put_last(index, List::Settled);
+            }
+        } else {
+            if face.stage == Stage::Silent && segment.len > 0 {
+                face.stage = Stage::Talking { since: segment.time };
+                if open {
+                    self.faces.put_last(index, List::Talking);
+                }
+            }
+            let Some(face) = self.faces.value(index) else { return };
+            if face.progress != Progress::Undecided || face.conflict() {
+                self.classify(index, segment.time, out);
+            } else if copied == Copied::BudgetSpent {
+                self.give_verdict(index, segment.time, Reason::Truncated, out);
+            }
+            self.account(index, out);
+        }
+        if let Some(ending) = ended {
+            self.end_by_packets(index, segment.time, ending, out);
+        }
+    }
+
+    /// Both FINs or a reset went by. The source may have more to say; if it has not by the end of the linger, the packets'
+    /// account stands.
+    fn end_by_packets(&mut self, index: u32, time: Timestamp, ending: Ending, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        let closed = Closed {
+            key: face.key,
+            time,
+            ending: Some(ending),
+            bytes_to_server: None,
+            bytes_to_client: None,
+        };
+        self.closed(index, closed, out);
+    }
+
+    fn closed(&mut self, index: u32, closed: Closed, out: &mut impl FnMut(Report)) {
+        self.now = self.now.max(closed.time);
+        let Some(face) = self.faces.value(index) else { return };
+        match &mut face.closed {
+            None => face.closed = Some(closed),
+            Some(known) => {
+                known.ending = closed.ending.or(known.ending);
+                known.bytes_to_server = closed.bytes_to_server.or(known.bytes_to_server);
+                known.bytes_to_client = closed.bytes_to_client.or(known.bytes_to_client);
+                return;
+            }
+        }
+        if self.limits.linger.is_zero() {
+            self.close(index, out);
+        } else {
+            self.faces.put_last(index, List::Closing);
+        }
+    }
+
+    /// The verdict stands.
+    fn classify(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        let key = face.key;
+        if let Some(facts) = face.facts() {
+            out(Report::Classified { key, time, facts });
+        }
+        face.stage = Stage::Classified;
+        let open = face.closed.is_none();
+        let reading = face.progress == Progress::Reading && !face.conflict();
+        if reading {
+            out(Report::RequestsOnly(key));
+        } else {
+            out(Report::Enough(key));
+            face.stop();
+        }
+        let accounted = core::mem::take(&mut face.accounted);
+        self.held = self.held.saturating_sub(accounted);
+        if open {
+            self.faces.put_last(index, List::Settled);
+        }
+    }
+
+    /// Requests were read until no more can follow: what the reading added is told at the end.
+    fn hear_out(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        out(Report::Enough(face.key));
+        if let Some(facts) = face.facts() {
+            out(Report::Learned { key: face.key, facts });
+        }
+        face.stop();
+    }
+
+    /// The time for a verdict is up, or there is no room to wait for one.
+    fn give_verdict(&mut self, index: u32, time: Timestamp, reason: Reason, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        face.conclude(reason);
+        self.classify(index, time, out);
+    }
+
+    /// Nothing was said for so long that the silence itself is told. The conversation stays: should bytes come after
+    /// all, the closing event will tell them.
+    fn report_silence(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        face.stage = Stage::Classified;
+        let key = face.key;
+        if let Some(mut facts) = face.facts() {
+            facts.verdict.reason = Some(Reason::NoData);
+            out(Report::Classified { key, time, facts });
+        }
+        self.faces.put_last(index, List::Settled);
+    }
+
+    fn evict(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+        if let Some(face) = self.faces.value(index)
+            && face.closed.is_none()
+        {
+            face.closed = Some(Closed { ending: Some(Ending::Evicted), ..still_open(face.key, self.now) });
+        }
+        self.close(index, out);
+    }
+
+    /// Tells the end of a face and forgets it.
+    fn close(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+        let Some(mut face) = self.faces.remove(index) else { return };
+        self.index.remove(&face.key);
+        self.held = self.held.saturating_sub(face.accounted);
+        face.finish();
+        // Bytes that waited for others may have brought the verdict just now.
+        let decided = face.progress != Progress::Undecided;
+        let closed = face.closed.take().unwrap_or_else(|| still_open(face.key, self.now));
+        let ending = match (closed.ending, face.flow().ending()) {
+            (Some(Ending::StillOpen), seen) => seen,
+            (Some(told), _) => told,
+            // The source says that it is over; the packets do not say how.
+            (None, Ending::StillOpen) => Ending::Unknown,
+            (None, seen) => seen,
+        };
+        let reason = match ending {
+            Ending::StillOpen => Some(Reason::StillOpen),
+            Ending::Evicted => Some(Reason::Evicted),
+            _ => None,
+        };
+        let was_silent = face.stage == Stage::Silent;
+        if !decided {
+            face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
+        }
+        let mut facts = face.facts();
+        if face.stage != Stage::Classified
+            && let Some(facts) = facts.take()
+        {
+            out(Report::Classified { key: face.key, time: closed.time, facts });
+        }
+        out(Report::Closed {
+            key: face.key,
+            time: closed.time,
+            ending,
+            bytes_to_server: closed.bytes_to_server.unwrap_or_else(|| face.bytes(Direction::ToServer)),
+            bytes_to_client: closed.bytes_to_client.unwrap_or_else(|| face.bytes(Direction::ToClient)),
+            facts,
+            missing: face.missing,
+            reason,
+        });
+    }
+
+    /// Keeps the sum of what undecided faces hold, and the sum within its bound.
+    fn account(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        if face.stage == Stage::Classified {
+            return;
+        }
+        let held = face.held();
+        let before = core::mem::replace(&mut face.accounted, held);
+        self.held = (self.held + held).saturating_sub(before);
+        while self.held > self.limits.held {
+            let Some(oldest) = self.faces.oldest(List::Talking) else { break };
+            self.give_verdict(oldest, self.now, Reason::Evicted, out);
+        }
+    }
+}
+
+const fn still_open(key: FaceKey, time: Timestamp) -> Closed {
+    Closed { key, time, ending: Some(Ending::StillOpen), bytes_to_server: None, bytes_to_client: None }
+}

@@ -1,0 +1,105 @@
+//! What a TLS handshake showed, in the names of the event stream.
+
+use crate::event::{Hash, TlsClient, TlsExtra, TlsField, TlsServer, When, X509, X509Name};
+use crate::protocol::{Verdict, tls};
+use crate::security::ClientCertificate;
+use crate::time::Timestamp;
+
+/// Application protocols of one hello that are told.
+const MAX_PROTOCOLS: usize = 8;
+
+pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict) -> (TlsField, TlsExtra) {
+    let version = summary.version();
+    let client = summary.client_certificates().into_iter().next();
+    let server = summary.server_certificates().into_iter().next();
+    let hello = summary.client_hello();
+    let server_hello = summary.server_hello();
+    let field = TlsField {
+        version: version.map(tls::Version::number),
+        version_protocol: version.map(tls::Version::protocol),
+        cipher: summary.cipher().map(tls::CipherSuite::name),
+        curve: summary.group().map(tls::Group::name),
+        next_protocol: summary.next_protocol().map(str::to_owned),
+        resumed: server_hello.and(resumed(verdict)),
+        established: summary.established(),
+        client: TlsClient {
+            server_name: summary.server_name().map(str::to_owned),
+            ja3: hello.map(tls::ClientHello::ja3),
+            ..client.map(client_certificate).unwrap_or_default()
+        },
+        server: TlsServer {
+            ja3s: server_hello.map(tls::ServerHello::ja3s),
+            ..server.map(server_certificate).unwrap_or_default()
+        },
+    };
+    let alerts = [summary.client_alert(), summary.server_alert()];
+    let extra = TlsExtra {
+        ja4: hello.map(tls::ClientHello::ja4),
+        offered_protocols: hello.map_or_else(Vec::new, |hello| {
+            hello.protocols.iter().take(MAX_PROTOCOLS).map(|protocol| protocol.to_string()).collect()
+        }),
+        encrypted_client_hello: summary.encrypted_client_hello(),
+        early_data: summary.early_data(),
+        hello_retry: summary.hello_retry(),
+        post_handshake_auth_offered: summary.post_handshake_auth_offered(),
+        renegotiated: summary.renegotiated(),
+        alerts: alerts.into_iter().flatten().map(tls::Alert::name).collect(),
+    };
+    (field, extra)
+}
+
+/// Where the state of the certificate is unknown, so may be whether the session was resumed.
+const fn resumed(verdict: Verdict) -> Option<bool> {
+    match verdict.client_certificate {
+        ClientCertificate::Resumed => Some(true),
+        ClientCertificate::Unknown => None,
+        ClientCertificate::Presented | ClientCertificate::Declined | ClientCertificate::NotRequested => {
+            Some(false)
+        }
+    }
+}
+
+fn client_certificate(certificate: tls::Certificate) -> TlsClient {
+    TlsClient {
+        subject: certificate.subject.clone(),
+        issuer: certificate.issuer.clone(),
+        not_before: certificate.not_before.and_then(when),
+        not_after: certificate.not_after.and_then(when),
+        hash: Some(Hash { sha256: certificate.sha256.clone() }),
+        x509: x509(certificate),
+        ..TlsClient::default()
+    }
+}
+
+fn server_certificate(certificate: tls::Certificate) -> TlsServer {
+    TlsServer {
+        subject: certificate.subject.clone(),
+        issuer: certificate.issuer.clone(),
+        not_before: certificate.not_before.and_then(when),
+        not_after: certificate.not_after.and_then(when),
+        hash: Some(Hash { sha256: certificate.sha256.clone() }),
+        x509: x509(certificate),
+        ..TlsServer::default()
+    }
+}
+
+fn x509(certificate: tls::Certificate) -> Option<X509> {
+    let name = |distinguished_name| X509Name { distinguished_name };
+    let x509 = X509 {
+        subject: certificate.subject.map(name),
+        issuer: certificate.issuer.map(name),
+        alternative_names: certificate.alternative_names,
+        serial_number: certificate.serial,
+        not_before: certificate.not_before.and_then(when),
+        not_after: certificate.not_after.and_then(when),
+        public_key_algorithm: certificate.key_algorithm,
+        public_key_size: certificate.key_bits.and_then(|bits| u64::try_from(bits).ok()),
+    };
+    Some(x509)
+}
+
+/// Seconds since 1970; what lies before, or beyond the range of a [`Timestamp`], is left out.
+fn when(seconds: i64) -> Option<String> {
+    let nanos = u64::try_from(seconds).ok()?.checked_mul(1_000_000_000)?;
+    Some(When(Timestamp(nanos)).to_string())
+}

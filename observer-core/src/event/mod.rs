@@ -1,0 +1,74 @@
+//! What the outside sees: one JSON object a line, in the names of the Elastic Common Schema (ECS 9) where it has one
+//! and under `control_plane` where it has none.
+//!
+//! The JSON Schema (`observer schema`) is generated from these types. A field that is not known is absent: no nulls,
+//! no empty strings. Nothing here is built from raw bytes of the wire: escaping and redaction lie behind it.
+
+mod community_id;
+mod control_plane;
+mod ecs;
+mod schema;
+mod tls;
+mod when;
+
+pub use community_id::community_id;
+pub use control_plane::{
+    ClientCertificateField, Connection, ControlPlane, DirectionField, Heartbeat, HttpCounts, Loss, LossField,
+    MissingBytes, PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,
+};
+pub use ecs::{
+    Action, Container, Destination, Ecs, EventField, HttpField, HttpRequest, HttpResponse, Kind, Log,
+    LogFile, Nat, Network, Observer, Process, Source, Url, UserAgent,
+};
+pub use schema::json_schema;
+pub use tls::{AlternativeNames, Hash, TlsClient, TlsField, TlsServer, X509, X509Name};
+pub use when::When;
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// One event.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct Event {
+    /// When it happened, in the kernel or the capture; not when it was printed.
+    #[serde(rename = "@timestamp")]
+    pub timestamp: When,
+    /// The version of ECS that the names follow.
+    pub ecs: Ecs,
+    /// What kind of event this is.
+    pub event: EventField,
+    /// The observer that wrote it.
+    pub observer: Observer,
+    /// The client, as it dialled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// The server, as the client dialled it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub destination: Option<Destination>,
+    /// The network and the protocol by content.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network: Option<Network>,
+    /// The local process that started the connection, else the one that accepted it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub process: Option<Process>,
+    /// The container of `process`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub container: Option<Container>,
+    /// What the TLS handshake shows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Box<TlsField>>,
+    /// The first request and response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<HttpField>,
+    /// The target of the first request, without its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<Url>,
+    /// The user agent of the first request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user_agent: Option<UserAgent>,
+    /// The capture file, on replay.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log: Option<Log>,
+    /// Everything that ECS has no name for.
+    pub control_plane: ControlPlane,
+}

@@ -1,0 +1,290 @@
+//! Whole flows, segment by segment.
+
+use super::*;
+use crate::flow::{End, Gap};
+
+#[derive(Default, Debug, PartialEq)]
+struct Log {
+    bytes: [Vec<u8>; 2],
+    gaps: Vec<(Direction, u64, Gap)>,
+    ends: Vec<(Direction, End)>,
+    marks: Vec<(Direction, usize, u64)>,
+}
+
+impl Delivery for Log {
+    fn data(&mut self, direction: Direction, bytes: &[u8], acked: u64) {
+        self.marks.push((direction, bytes.len(), acked));
+        self.bytes[direction.index()].extend_from_slice(bytes);
+    }
+    fn gap(&mut self, direction: Direction, length: u64, why: Gap) {
+        self.gaps.push((direction, length, why));
+    }
+    fn end(&mut self, direction: Direction, end: End) {
+        self.ends.push((direction, end));
+    }
+}
+
+use Direction::{ToClient, ToServer};
+
+const C: u32 = 0xffff_fff0;
+const S: u32 = 5000;
+
+struct Rig {
+    flow: Flow,
+    log: Log,
+}
+
+impl Rig {
+    fn new() -> Self {
+        Self { flow: Flow::new(Opening::Awaited, Timestamp(0), Limits::default()), log: Log::default() }
+    }
+    fn opened() -> Self {
+        let mut rig = Self::new();
+        rig.send(ToServer, C, 0, Flags::SYN, b"");
+        rig.send(ToClient, S, C.wrapping_add(1), Flags::SYN | Flags::ACK, b"");
+        rig.send(ToServer, C.wrapping_add(1), S + 1, Flags::ACK, b"");
+        rig
+    }
+    fn send(&mut self, direction: Direction, seq: u32, ack: u32, flags: Flags, payload: &[u8]) {
+        let len = u32::try_from(payload.len()).unwrap();
+        let segment = Segment { time: Timestamp(0), seq, ack, flags, len, payload };
+        self.flow.segment(direction, &segment, &mut self.log);
+    }
+    /// Client bytes at `offset`.
+    fn client(&mut self, offset: u32, payload: &[u8]) {
+        self.send(ToServer, C.wrapping_add(1 + offset), S + 1, Flags::ACK, payload);
+    }
+    fn server_acks(&mut self, offset: u32) {
+        self.send(ToClient, S + 1, C.wrapping_add(1 + offset), Flags::ACK, b"");
+    }
+    fn finish(mut self) -> (Flow, Log) {
+        self.flow.finish(&mut self.log);
+        (self.flow, self.log)
+    }
+}
+
+#[test]
+fn puts_segments_in_order_across_the_wrap() {
+    let mut rig = Rig::opened();
+    rig.client(20, b"uvwxyz");
+    rig.client(10, b"klmnopqrst");
+    rig.client(0, b"abcdefghij");
+    let (flow, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"abcdefghijklmnopqrstuvwxyz");
+    assert_eq!(log.gaps, []);
+    assert_eq!(flow.sent(ToServer).bytes, 26);
+    assert!(flow.established());
+}
+
+#[test]
+fn tells_a_hole_that_the_receiver_has_filled() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(6, b"ghi");
+    rig.server_acks(9);
+    let (_, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"abcghi");
+    assert_eq!(log.gaps, [(ToServer, 3, Gap::Unseen)]);
+}
+
+#[test]
+fn a_hole_nobody_acknowledged_is_not_a_gap() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(6, b"spoofed");
+    rig.server_acks(3);
+    let (_, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"abc");
+    assert_eq!(log.gaps, []);
+}
+
+#[test]
+fn a_second_copy_that_differs_is_a_conflict() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"GET /good");
+    rig.client(0, b"GET /evil");
+    let (_, log) = rig.finish();
+    assert_eq!(log.gaps, [(ToServer, 0, Gap::Conflict)]);
+}
+
+#[test]
+fn a_held_copy_that_differs_is_a_conflict() {
+    let mut rig = Rig::opened();
+    rig.client(4, b"good");
+    rig.client(4, b"evil");
+    rig.client(0, b"GET ");
+    let (_, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"GET ");
+    assert_eq!(log.gaps, [(ToServer, 4, Gap::Conflict)]);
+}
+
+#[test]
+fn equal_repeats_cut_otherwise_change_nothing() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abcd");
+    rig.client(4, b"efgh");
+    rig.client(2, b"cdefghij");
+    let (flow, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"abcdefghij");
+    assert_eq!(log.gaps, []);
+    assert_eq!(flow.sent(ToServer).repeated, 6);
+}
+
+#[test]
+fn data_before_the_syn_ack_waits_for_its_mark() {
+    let mut rig = Rig::new();
+    rig.send(ToServer, C, 0, Flags::SYN, b"");
+    rig.client(0, b"hello");
+    assert_eq!(rig.log.bytes[0], b"");
+    rig.send(ToClient, S, C.wrapping_add(1), Flags::SYN | Flags::ACK, b"");
+    assert_eq!(rig.log.marks, [(ToServer, 5, 0)]);
+}
+
+#[test]
+fn fast_open_data_waits_until_it_is_accepted() {
+    for (acked, expected) in [(6, &b"hello"[..]), (1, b"")] {
+        let mut rig = Rig::new();
+        rig.send(ToServer, C, 0, Flags::SYN, b"hello");
+        assert_eq!(rig.log.bytes[0], b"");
+        rig.send(ToClient, S, C.wrapping_add(acked), Flags::SYN | Flags::ACK, b"");
+        assert_eq!(rig.log.bytes[0], expected);
+        rig.client(0, b"hello");
+        let (_, log) = rig.finish();
+        assert_eq!(log.bytes[0], b"hello");
+        assert_eq!(log.gaps, []);
+    }
+}
+
+#[test]
+fn a_keep_alive_with_a_garbage_byte_changes_nothing() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.server_acks(3);
+    rig.client(2, b"\0");
+    rig.client(3, b"def");
+    let (_, log) = rig.finish();
+    assert_eq!((log.bytes[0].as_slice(), log.gaps.len()), (&b"abcdef"[..], 0));
+}
+
+#[test]
+fn a_segment_out_of_every_window_changes_nothing() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(0x4000_0000, b"far");
+    rig.send(ToServer, C.wrapping_add(4), S + 0x4000_0000, Flags::ACK, b"bad");
+    rig.client(3, b"def");
+    let (flow, log) = rig.finish();
+    assert_eq!((log.bytes[0].as_slice(), log.gaps.len()), (&b"abcdef"[..], 0));
+    assert_eq!(flow.sent(ToServer).strays, 2);
+}
+
+#[test]
+fn a_cut_segment_leaves_a_truncated_gap_unless_it_comes_again() {
+    for again in [false, true] {
+        let mut rig = Rig::opened();
+        let segment = Segment {
+            time: Timestamp(0),
+            seq: C.wrapping_add(1),
+            ack: S + 1,
+            flags: Flags::ACK,
+            len: 6,
+            payload: b"abc",
+        };
+        rig.flow.segment(ToServer, &segment, &mut rig.log);
+        if again {
+            rig.client(0, b"abcdef");
+        }
+        rig.client(6, b"ghi");
+        rig.server_acks(9);
+        let (_, log) = rig.finish();
+        if again {
+            assert_eq!((log.bytes[0].as_slice(), log.gaps.len()), (&b"abcdefghi"[..], 0));
+        } else {
+            assert_eq!(log.bytes[0], b"abcghi");
+            assert_eq!(log.gaps, [(ToServer, 3, Gap::Truncated)]);
+        }
+    }
+}
+
+#[test]
+fn both_fins_finish_a_flow() {
+    let mut rig = Rig::opened();
+    rig.send(ToServer, C.wrapping_add(1), S + 1, Flags::ACK | Flags::FIN, b"bye");
+    assert_eq!(rig.flow.ending(), Ending::HalfClosedByClient);
+    rig.send(ToClient, S + 1, C.wrapping_add(5), Flags::ACK | Flags::FIN, b"");
+    rig.send(ToServer, C.wrapping_add(5), S + 2, Flags::ACK, b"");
+    assert!(rig.flow.is_over());
+    let (flow, log) = rig.finish();
+    assert_eq!(flow.ending(), Ending::Finished);
+    assert_eq!(log.ends, [(ToServer, End::Fin), (ToClient, End::Fin)]);
+    assert_eq!(flow.sent(ToServer).bytes, 3);
+}
+
+#[test]
+fn a_reset_is_taken_back_when_its_sender_goes_on() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.send(ToServer, C.wrapping_add(4), 0, Flags::RST, b"");
+    assert_eq!(rig.flow.ending(), Ending::ResetByClient);
+    rig.client(3, b"def");
+    assert_eq!(rig.flow.ending(), Ending::StillOpen);
+    assert_eq!(rig.finish().1.bytes[0], b"abcdef");
+}
+
+#[test]
+fn a_reset_out_of_window_is_ignored() {
+    let mut rig = Rig::opened();
+    rig.send(ToServer, C.wrapping_add(4000), 0, Flags::RST, b"");
+    assert_eq!(rig.flow.ending(), Ending::StillOpen);
+}
+
+#[test]
+fn refused_and_unanswered_are_told_apart() {
+    let mut rig = Rig::new();
+    rig.send(ToServer, C, 0, Flags::SYN, b"");
+    rig.send(ToServer, C, 0, Flags::SYN, b"");
+    assert_eq!(rig.flow.ending(), Ending::TimedOut);
+    rig.send(ToClient, 0, C.wrapping_add(1), Flags::RST | Flags::ACK, b"");
+    assert_eq!(rig.flow.ending(), Ending::Refused);
+}
+
+#[test]
+fn single_bytes_in_reverse_stay_within_the_bound() {
+    let mut rig = Rig::opened();
+    for offset in (1..100_000).rev() {
+        rig.client(offset, b"x");
+        assert!(rig.flow.held() < 70 * 1024, "{}", rig.flow.held());
+    }
+}
+
+#[test]
+fn a_missed_beginning_starts_with_the_first_bytes() {
+    let mut rig = Rig::new();
+    rig.flow = Flow::new(Opening::Missed, Timestamp(0), Limits::default());
+    rig.send(ToClient, 700, 900, Flags::ACK, b"abc");
+    rig.send(ToServer, 900, 703, Flags::ACK, b"def");
+    assert_eq!(rig.log.marks, [(ToClient, 3, 0), (ToServer, 3, 3)]);
+}
+
+#[test]
+fn a_flow_without_syn_says_that_its_beginning_is_missing() {
+    let mut rig = Rig::new();
+    rig.send(ToServer, 900, 703, Flags::ACK, b"def");
+    let (_, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"def");
+    assert!(log.gaps.contains(&(ToServer, 0, Gap::Unseen)));
+}
+
+#[test]
+fn a_stopped_flow_holds_nothing_and_counts() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(9, b"far");
+    rig.flow.stop(ToServer);
+    rig.flow.stop(ToClient);
+    rig.client(3, b"defghi");
+    assert_eq!(rig.flow.held(), 0);
+    rig.server_acks(12);
+    assert_eq!(rig.flow.sent(ToServer).bytes, 12);
+    assert!(size_of::<Flow>() <= 512, "{}", size_of::<Flow>());
+}

@@ -1,0 +1,183 @@
+//! Where a conversation stands, and how it moves on.
+
+use crate::flow::Direction;
+use crate::protocol::conversation::detect::{Choice, choose};
+use crate::protocol::conversation::middle::{self, Middle};
+use crate::protocol::conversation::settle::{Outcome, awaited, stopped};
+use crate::protocol::conversation::{Conversation, DEPTH, Later, Orientation, Reader, Step, rebased};
+use crate::protocol::http::Http;
+use crate::protocol::named::Protocol;
+use crate::protocol::tls::Tls;
+use crate::protocol::{Dissector, Progress, Verdict};
+use crate::security::{Reason, Security};
+
+/// Who reads the streams.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Nobody yet: the beginnings at the present places are compared.
+    Detect,
+    /// Nobody yet, and the beginning of the connection is missing.
+    Middle,
+    /// A prefix, or a protocol recognised by name.
+    Reader(Box<dyn Reader + Send>),
+    Tls(Tls),
+    Http(Box<Http>),
+    /// Nobody any more.
+    Settled(Verdict, Option<Protocol>),
+}
+
+impl Stage {
+    /// The dissector that gets the streams as they come, if that is where the conversation stands.
+    pub(crate) fn pass<T>(&mut self, feed: impl FnOnce(&mut dyn Dissector) -> T) -> Option<T> {
+        match self {
+            Self::Tls(tls) => Some(feed(tls)),
+            Self::Http(http) => Some(feed(http.as_mut())),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn memory(&self) -> usize {
+        match self {
+            Self::Tls(tls) => tls.held(),
+            Self::Http(http) => size_of::<Http>() + http.held(),
+            Self::Reader(_) => 64,
+            Self::Detect | Self::Middle | Self::Settled(..) => 0,
+        }
+    }
+}
+
+impl Conversation {
+    /// Goes on until bytes are missing or the verdict stands.
+    pub(super) fn advance(&mut self) -> Progress {
+        loop {
+            let step = match &mut self.stage {
+                Stage::Detect => match self.compare() {
+                    Some(progress) => return progress,
+                    None => continue,
+                },
+                Stage::Middle => match self.compare_middle() {
+                    Some(progress) => return progress,
+                    None => continue,
+                },
+                Stage::Reader(reader) => reader.read(&mut self.streams, &mut self.notes),
+                Stage::Tls(_) | Stage::Http(_) | Stage::Settled(..) => return Progress::Decided,
+            };
+            match step {
+                Step::Wait(direction) => {
+                    let Some(stop) = self.streams.of(direction).stop() else { return Progress::Undecided };
+                    let Stage::Reader(reader) = &self.stage else { return Progress::Undecided };
+                    match stopped(stop, reader.standing()) {
+                        Outcome::Http => return self.hand_over(Stage::Http(Box::default())),
+                        Outcome::Verdict(verdict, protocol) => return self.settle(verdict, protocol),
+                    }
+                }
+                Step::Settled(protocol) => {
+                    let security =
+                        if protocol == Protocol::Ssh { Security::Ssh } else { Security::Plaintext };
+                    return self.settle(Verdict { security, ..Verdict::default() }, Some(protocol));
+                }
+                Step::Upgraded(layer) => {
+                    if self.notes.encapsulation.len() >= DEPTH {
+                        return self.unknown(Reason::NotRecognized);
+                    }
+                    self.notes.encapsulation.push(layer);
+                    self.stage = Stage::Detect;
+                    self.compared = 0;
+                }
+                Step::Http => return self.hand_over(Stage::Http(Box::default())),
+                Step::Reject => return self.settle(other(), None),
+            }
+        }
+    }
+
+    fn compare(&mut self) -> Option<Progress> {
+        let stage = match choose(&self.streams) {
+            Choice::Wait(direction) => {
+                self.compared = self.streams.of(direction).bytes().len();
+                return Some(Progress::Undecided);
+            }
+            Choice::Reader(reader) => {
+                self.stage = Stage::Reader(reader);
+                return None;
+            }
+            Choice::Tls => Stage::Tls(Tls::new()),
+            Choice::Http => Stage::Http(Box::default()),
+            Choice::Nothing => return Some(self.settle(other(), None)),
+            Choice::TooLittle(stop) => {
+                let promised = self.notes.encapsulation.last().is_some_and(|layer| layer.promises_tls());
+                return Some(self.unknown(awaited(stop, promised, self.streams.spoke())));
+            }
+        };
+        Some(self.hand_over(stage))
+    }
+
+    fn compare_middle(&mut self) -> Option<Progress> {
+        let why = self.middle.unwrap_or(Reason::StartedBeforeObserver);
+        let client = match middle::judge(&self.streams) {
+            Middle::Wait => {
+                self.compared =
+                    [Direction::ToServer, Direction::ToClient].map(|at| self.streams.of(at).bytes().len())[0];
+                return Some(Progress::Undecided);
+            }
+            Middle::Tls => {
+                let verdict = Verdict { security: Security::Tls, reason: Some(why), ..Verdict::default() };
+                return Some(self.settle(verdict, Some(Protocol::Tls)));
+            }
+            Middle::Nothing if self.streams.spoke() => return Some(self.unknown(why)),
+            Middle::Nothing => return Some(self.unknown(Reason::NoData)),
+            Middle::Begins(client) | Middle::Http(client) => client,
+        };
+        if client == Direction::ToClient {
+            // The socket's role is certain; content that says otherwise is not what it looks like.
+            if self.orientation == Orientation::Known {
+                return Some(self.unknown(why));
+            }
+            self.orientation = Orientation::Reversed;
+            self.streams.reverse();
+        }
+        if matches!(middle::judge(&self.streams), Middle::Http(_)) {
+            let verdict = Verdict { security: Security::Plaintext, ..Verdict::default() };
+            return Some(self.settle(verdict, Some(Protocol::Http)));
+        }
+        self.stage = Stage::Detect;
+        None
+    }
+
+    /// Everything held goes to a dissector, and all that follows.
+    fn hand_over(&mut self, stage: Stage) -> Progress {
+        self.stage = stage;
+        let mut progress = Progress::Undecided;
+        let places =
+            [Direction::ToServer, Direction::ToClient].map(|direction| self.streams.of(direction).place());
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let base = places[direction.reversed().index()];
+            for event in self.streams.of_mut(direction).drain() {
+                let passed = self.stage.pass(|dissector| match event {
+                    Later::Data(bytes, acked) => dissector.data(direction, &bytes, rebased(acked, base)),
+                    Later::Gap(length, why) => dissector.gap(direction, length, why),
+                    Later::End(end) => dissector.end(direction, end),
+                });
+                progress = passed.unwrap_or(progress);
+            }
+        }
+        self.passed(progress)
+    }
+
+    pub(super) fn passed(&mut self, progress: Progress) -> Progress {
+        progress
+    }
+
+    fn settle(&mut self, verdict: Verdict, protocol: Option<Protocol>) -> Progress {
+        self.stage = Stage::Settled(verdict, protocol);
+        self.streams.discard();
+        Progress::Decided
+    }
+
+    fn unknown(&mut self, reason: Reason) -> Progress {
+        self.settle(Verdict { reason: Some(reason), ..Verdict::default() }, None)
+    }
+}
+
+fn other() -> Verdict {
+    Verdict { security: Security::Other, ..Verdict::default() }
+}

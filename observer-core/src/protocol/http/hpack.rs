@@ -1,0 +1,292 @@
+//! Decoding header blocks of HTTP/2 (RFC 7541), bounded.
+//!
+//! Our own, since the published stand-alone decoders are unmaintained, materialise every field or bound neither
+//! table nor output; here a field is lent to the caller and gone.
+
+use std::collections::VecDeque;
+
+use super::huffman;
+
+/// Largest dynamic table that an encoder may choose, in bytes as RFC 7541 (section 4.1) counts them.
+const MAX_TABLE: usize = 64 * 1024;
+
+/// A block that does not decode: the state of its direction is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HpackError;
+
+/// The static table (RFC 7541, appendix A).
+const STATIC: [(&str, &str); 61] = [
+    (":authority", ""),
+    (":method", "GET"),
+    (":method", "POST"),
+    (":path", "/"),
+    (":path", "/index.html"),
+    (":scheme", "http"),
+    (":scheme", "https"),
+    (":status", "200"),
+    (":status", "204"),
+    (":status", "206"),
+    (":status", "304"),
+    (":status", "400"),
+    (":status", "404"),
+    (":status", "500"),
+    ("accept-charset", ""),
+    ("accept-encoding", "gzip, deflate"),
+    ("accept-language", ""),
+    ("accept-ranges", ""),
+    ("accept", ""),
+    ("access-control-allow-origin", ""),
+    ("age", ""),
+    ("allow", ""),
+    ("authorization", ""),
+    ("cache-control", ""),
+    ("content-disposition", ""),
+    ("content-encoding", ""),
+    ("content-language", ""),
+    ("content-length", ""),
+    ("content-location", ""),
+    ("content-range", ""),
+    ("content-type", ""),
+    ("cookie", ""),
+    ("date", ""),
+    ("etag", ""),
+    ("expect", ""),
+    ("expires", ""),
+    ("from", ""),
+    ("host", ""),
+    ("if-match", ""),
+    ("if-modified-since", ""),
+    ("if-none-match", ""),
+    ("if-range", ""),
+    ("if-unmodified-since", ""),
+    ("last-modified", ""),
+    ("link", ""),
+    ("location", ""),
+    ("max-forwards", ""),
+    ("proxy-authenticate", ""),
+    ("proxy-authorization", ""),
+    ("range", ""),
+    ("referer", ""),
+    ("refresh", ""),
+    ("retry-after", ""),
+    ("server", ""),
+    ("set-cookie", ""),
+    ("strict-transport-security", ""),
+    ("transfer-encoding", ""),
+    ("user-agent", ""),
+    ("vary", ""),
+    ("via", ""),
+    ("www-authenticate", ""),
+];
+
+type Field = (Box<[u8]>, Box<[u8]>);
+
+/// The decoder of one direction.
+#[derive(Debug)]
+pub struct Decoder {
+    table: VecDeque<Field>,
+    size: usize,
+    limit: usize,
+    name: Vec<u8>,
+    value: Vec<u8>,
+}
+
+impl Default for Decoder {
+    fn default() -> Self {
+        Self { table: VecDeque::new(), size: 0, limit: 4096, name: Vec::new(), value: Vec::new() }
+    }
+}
+
+impl Decoder {
+    /// Decodes a whole block, lending each field to `take`.
+    ///
+    /// # Errors
+    /// If the block is malformed; the table is then no longer the encoder's.
+    pub fn decode(&mut self, mut block: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<(), HpackError> {
+        while let Some(first) = block.first() {
+            match first {
+                0x80.. => {
+                    let index = integer(&mut block, 7)?;
+                    let (name, value) = self.entry(index)?;
+                    take(name, value);
+                }
+                0x20..=0x3f => {
+                    self.limit = integer(&mut block, 5)?;
+                    if self.limit > MAX_TABLE {
+                        return Err(HpackError);
+                    }
+                    self.evict();
+                }
+                _ => {
+                    let indexed = *first >= 0x40;
+                    let index = integer(&mut block, if indexed { 6 } else { 4 })?;
+                    let mut name = core::mem::take(&mut self.name);
+                    let mut value = core::mem::take(&mut self.value);
+                    name.clear();
+                    value.clear();
+                    if index == 0 {
+                        string(&mut block, &mut name)?;
+                    } else {
+                        name.extend_from_slice(self.entry(index)?.0);
+                    }
+                    string(&mut block, &mut value)?;
+                    take(&name, &value);
+                    if indexed {
+                        self.insert(&name, &value);
+                    }
+                    (self.name, self.value) = (name, value);
+                }
+            }
+        }
+        // A huge field is rare: do not keep its room.
+        if self.name.capacity() + self.value.capacity() > 8192 {
+            (self.name, self.value) = (Vec::new(), Vec::new());
+        }
+        Ok(())
+    }
+
+    fn entry(&self, index: usize) -> Result<(&[u8], &[u8]), HpackError> {
+        let index = index.checked_sub(1).ok_or(HpackError)?;
+        if let Some((name, value)) = STATIC.get(index) {
+            return Ok((name.as_bytes(), value.as_bytes()));
+        }
+        self.table.get(index - STATIC.len()).map(|(name, value)| (&**name, &**value)).ok_or(HpackError)
+    }
+
+    fn insert(&mut self, name: &[u8], value: &[u8]) {
+        self.size += name.len() + value.len() + 32;
+        self.table.push_front((name.into(), value.into()));
+        self.evict();
+    }
+
+    fn evict(&mut self) {
+        while self.size > self.limit
+            && let Some((name, value)) = self.table.pop_back()
+        {
+            self.size -= name.len() + value.len() + 32;
+        }
+    }
+
+    /// Bytes of heap held.
+    pub(super) fn held(&self) -> usize {
+        self.size + self.name.capacity() + self.value.capacity() + self.table.capacity() * 32
+    }
+}
+
+/// An integer with a prefix of `bits` (RFC 7541, section 5.1), at most 2^28.
+fn integer(block: &mut &[u8], bits: u32) -> Result<usize, HpackError> {
+    let mask = (1usize << bits) - 1;
+    let (first, mut rest) = block.split_first().ok_or(HpackError)?;
+    let mut value = usize::from(*first) & mask;
+    if value == mask {
+        let mut shift = 0;
+        loop {
+            let (byte, after) = rest.split_first().ok_or(HpackError)?;
+            rest = after;
+            if shift > 21 {
+                return Err(HpackError);
+            }
+            value += usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+    }
+    *block = rest;
+    Ok(value)
+}
+
+fn string(block: &mut &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> {
+    let huffman = block.first().ok_or(HpackError)? & 0x80 != 0;
+    let length = integer(block, 7)?;
+    let (raw, rest) = block.split_at_checked(length).ok_or(HpackError)?;
+    *block = rest;
+    if huffman {
+        return huffman::decode(raw, out).ok_or(HpackError);
+    }
+    out.extend_from_slice(raw);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bytes(hex: &str) -> Vec<u8> {
+        let digits: Vec<_> = hex.chars().filter_map(|c| c.to_digit(16)).collect();
+        digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+    }
+
+    fn read(decoder: &mut Decoder, hex: &str) -> Vec<String> {
+        let mut fields = Vec::new();
+        decoder
+            .decode(&bytes(hex), |name, value| {
+                fields.push(format!("{}={}", String::from_utf8_lossy(name), String::from_utf8_lossy(value)));
+            })
+            .unwrap();
+        fields
+    }
+
+    #[test]
+    fn decodes_the_requests_of_rfc_7541_c_3_and_c_4() {
+        for blocks in [
+            [
+                "828684410f7777772e6578616d706c652e636f6d",
+                "828684be58086e6f2d6361636865",
+                "828785bf400a637573746f6d2d6b65790c637573746f6d2d76616c7565",
+            ],
+            [
+                "828684418cf1e3c2e5f23a6ba0ab90f4ff",
+                "828684be5886a8eb10649cbf",
+                "828785bf408825a849e95ba97d7f8925a849e95bb8e8b4bf",
+            ],
+        ] {
+            let mut decoder = Decoder::default();
+            let host = ":authority=www.example.com";
+            assert_eq!(read(&mut decoder, blocks[0]), [":method=GET", ":scheme=http", ":path=/", host]);
+            assert_eq!(
+                read(&mut decoder, blocks[1]),
+                [":method=GET", ":scheme=http", ":path=/", host, "cache-control=no-cache"]
+            );
+            assert_eq!(
+                read(&mut decoder, blocks[2]),
+                [":method=GET", ":scheme=https", ":path=/index.html", host, "custom-key=custom-value"]
+            );
+            assert_eq!((decoder.table.len(), decoder.size), (3, 164));
+        }
+    }
+
+    #[test]
+    fn evicts_as_in_rfc_7541_c_6() {
+        let mut decoder = Decoder { limit: 256, ..Decoder::default() };
+        let first = "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3";
+        assert_eq!(
+            read(&mut decoder, first),
+            [
+                ":status=302",
+                "cache-control=private",
+                "date=Mon, 21 Oct 2013 20:13:21 GMT",
+                "location=https://www.example.com"
+            ]
+        );
+        assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+        assert_eq!(read(&mut decoder, "4883640effc1c0bf")[0], ":status=307");
+        assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+    }
+
+    #[test]
+    fn refuses_malformed_blocks() {
+        for bad in ["80", "be", "ff8080808001", "4105", "3fffffff7f", "0081ff00", "0084ffffffff00"] {
+            assert_eq!(Decoder::default().decode(&bytes(bad), |_, _| {}), Err(HpackError), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_size_update_empties_the_table() {
+        let mut decoder = Decoder::default();
+        read(&mut decoder, "828684410f7777772e6578616d706c652e636f6d");
+        read(&mut decoder, "20");
+        assert_eq!((decoder.table.len(), decoder.size), (0, 0));
+    }
+}

@@ -1,0 +1,34 @@
+//! Who owns a socket: process, executable, control group, container, network namespace.
+//!
+//! Two questions with two answers: who *opened* a socket (the kernel programs note the caller, [`Owners::caller`]
+//! checks it against `/proc`), and who *holds* it now ([`Owners::holders`], [`Owners::correct`]). They differ with
+//! socket activation, prefork, passed descriptors and servers that daemonise. A process is never named on a pid alone:
+//! it must have started before the call. [`Desk`] does all of it on a thread of its own.
+
+mod boot_time;
+mod cgroups;
+mod container;
+mod desk;
+#[cfg(test)]
+pub(crate) mod fake;
+mod folder;
+mod holders;
+mod membership;
+pub mod mount;
+mod owners;
+mod printable;
+pub mod program;
+mod roots;
+mod stat;
+
+pub use boot_time::BootTime;
+pub use cgroups::Cgroups;
+pub use desk::{Answer, Busy, Desk, Question};
+pub use folder::{Folder, Unread};
+pub use holders::{Holders, Pace};
+pub use membership::Membership;
+pub use owners::{Claim, Owners};
+pub use roots::Roots;
+pub use stat::Stat;
+
+pub(crate) use roots::{namespace_inode, read_bounded};

@@ -1,0 +1,401 @@
+//! From a claim of the kernel programs, or from a socket's holders, to the party that owns a local end.
+
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+use observer_core::connection::{Party, Process};
+
+use super::boot_time::BootTime;
+use super::cgroups::Cgroups;
+use super::container;
+use super::folder::{Folder, Unread};
+use super::holders::Holders;
+use super::printable::{MAX_NAME, MAX_PATH, printable};
+use super::roots::Roots;
+
+/// Processes kept.
+const MOST_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// How long what may change in a living process (executable, control group, namespace) is believed.
+const BELIEVED: Duration = Duration::from_secs(2);
+
+/// What the kernel programs noted of the process that called `connect`, `socket`, `bind` or `listen`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Claim {
+    /// Thread group id in the initial pid namespace; 0 where no process was at work.
+    pub tgid: u32,
+    /// Command name of the calling *thread*, without trailing zeros; empty if not known.
+    pub name: Vec<u8>,
+    /// When the call was made.
+    pub called_at: BootTime,
+    /// cgroup version 2 id at the call; `None` or 0 if not known.
+    pub cgroup_id: Option<u64>,
+}
+
+/// One process as it was read.
+#[derive(Debug)]
+struct Known {
+    party: Party,
+    image: (u64, u64),
+    stat_name: Vec<u8>,
+    /// It certainly lived from its start until here.
+    alive_at: BootTime,
+    read_at: Instant,
+}
+
+/// Names the owners of sockets. Reads files: keep it away from the thread that empties the rings.
+#[derive(Debug)]
+pub struct Owners {
+    roots: Roots,
+    /// Whether the pids in claims are those of `roots.proc`.
+    pids_fit: bool,
+    cgroups: Cgroups,
+    known: LruCache<u32, Arc<Known>>,
+}
+
+impl Owners {
+    /// Reads from `roots`.
+    #[must_use]
+    pub fn new(roots: Roots) -> Self {
+        let pids_fit = roots.shows_initial_pids().unwrap_or(true);
+        let cgroups = Cgroups::new(roots.cgroup.clone());
+        Self { roots, pids_fit, cgroups, known: LruCache::new(MOST_KEPT) }
+    }
+
+    /// The trees it reads from.
+    #[must_use]
+    pub fn roots(&self) -> &Roots {
+        &self.roots
+    }
+
+    /// The party that made a call. A process that started after the call is never named: then, and when the process is
+    /// gone, the pid and the name that the kernel noted are all there is, with the reason in `missing`.
+    pub fn caller(&mut self, claim: &Claim) -> Party {
+        let mut party = match self.process_at(claim.tgid, claim.called_at) {
+            Ok(party) => party,
+            Err(missing) => {
+                let noted = Process {
+                    pid: claim.tgid,
+                    name: printable(&claim.name, MAX_NAME),
+                    start_ticks: None,
+                    executable: None,
+                };
+                // In another pid namespace the number would be taken for somebody else's.
+                let process = (claim.tgid != 0 && missing != "pid_namespace").then_some(noted);
+                Party { process, missing: Some(missing), ..Party::default() }
+            }
+        };
+        if let Some(id) = claim.cgroup_id.filter(|id| *id != 0 && party.cgroup_id != Some(*id)) {
+            // It has moved since, or is gone: what counts is where it was at the call.
+            let path = self.cgroups.path(id);
+            if let Some(id) = path.as_deref().and_then(container::id) {
+                party.container_id = Some(id.to_owned());
+            }
+            party.cgroup_id = Some(id);
+            party.cgroup = path.map(|path| printable(&path, MAX_PATH));
+        }
+        party
+    }
+
+    /// The process that has `pid` now, whoever had it before.
+    ///
+    /// # Errors
+    /// The reason, in words of the event stream.
+    pub fn process_now(&mut self, pid: u32) -> Result<Party, &'static str> {
+        self.process_at(pid, BootTime(u64::MAX))
+    }
+
+    /// Who holds the sockets `inodes` now, from one scan of all processes; nothing for those that nobody holds.
+    pub fn holders(&mut self, inodes: &HashSet<u64>) -> (HashMap<u64, Party>, Holders) {
+        let found = Holders::scan(&self.roots, inodes);
+        let parties = found
+            .by_inode
+            .iter()
+            .filter_map(|(inode, pids)| Some((*inode, self.choose(pids, None)?)))
+            .collect();
+        (parties, found)
+    }
+
+    /// Corrects `opener` by who holds the socket now: `process` becomes the holder, `opened_by` the one that opened it.
+    /// If nobody was found to hold it, the opener stays.
+    pub fn correct(&mut self, opener: Party, holders: &[u32]) -> Party {
+        let Some(mut party) = self.choose(holders, opener.process.as_ref()) else { return opener };
+        if party.process != opener.process {
+            party.opened_by = opener.process;
+        }
+        party
+    }
+
+    /// Of several holders the one that most likely serves the socket: one that was handed it by a service manager;
+    /// else the opener; else the oldest that is not pid 1 (a master is older than its workers).
+    fn choose(&mut self, pids: &[u32], opener: Option<&Process>) -> Option<Party> {
+        let mut parties: Vec<Party> = pids.iter().filter_map(|pid| self.process_now(*pid).ok()).collect();
+        let rank = |party: &Party| {
+            let process = party.process.as_ref();
+            let pid = process.map_or(0, |process| process.pid);
+            let is_opener = opener.is_some_and(|opener| {
+                process.is_some_and(|it| it.pid == opener.pid && it.start_ticks == opener.start_ticks)
+            });
+            let was_handed = pids.len() > 1
+                && Folder::open(&self.roots, pid).is_ok_and(|folder| folder.was_handed_sockets(pid));
+            let start = process.and_then(|process| process.start_ticks).unwrap_or(u64::MAX);
+            // The first process holds what it hands to its services; alone, it serves itself.
+            (pid == 1 && pids.len() > 1, !was_handed, !is_opener, start, pid)
+        };
+        parties.sort_by_cached_key(rank);
+        parties.into_iter().next()
+    }
+
+    fn process_at(&mut self, pid: u32, called_at: BootTime) -> Result<Party, &'static str> {
+        if pid == 0 {
+            return Err("no_process");
+        }
+        if !self.pids_fit {
+            return Err("pid_namespace");
+        }
+        if let Some(known) = self.known.get(&pid)
+            && called_at <= known.alive_at
+            && known.read_at.elapsed() < BELIEVED
+        {
+            return verdict(known, called_at);
+        }
+        match self.read(pid) {
+            Ok(known) => verdict(&known, called_at),
+            Err(unread) => {
+                // What was known of the pid still holds for a call made while that process lived.
+                if let Some(known) = self.known.get(&pid)
+                    && unread == Unread::Gone
+                    && called_at <= known.alive_at
+                {
+                    return verdict(known, called_at);
+                }
+                Err(match unread {
+                    Unread::Gone => "process_exited",
+                    Unread::NotPermitted => "not_permitted",
+                    Unread::Failed => "process_unreadable",
+                })
+            }
+        }
+    }
+
+    fn read(&mut self, pid: u32) -> Result<Arc<Known>, Unread> {
+        let folder = Folder::open(&self.roots, pid)?;
+        let alive_at = BootTime::now();
+        let stat = folder.stat()?;
+        if let Some(known) = self.known.get(&pid).cloned() {
+            let same_process =
+                known.party.process.as_ref().and_then(|it| it.start_ticks) == Some(stat.start_ticks);
+            let same_program = known.image == stat.image && known.stat_name == stat.name;
+            if same_process && same_program && known.read_at.elapsed() < BELIEVED {
+                return Ok(self.keep(
+                    pid,
+                    known.party.clone(),
+                    &stat.name,
+                    stat.image,
+                    alive_at,
+                    known.read_at,
+                ));
+            }
+        }
+        let membership = folder.membership().unwrap_or_default();
+        let party = Party {
+            process: Some(Process {
+                pid,
+                start_ticks: Some(stat.start_ticks),
+                name: printable(&stat.name, MAX_NAME),
+                executable: folder.executable().ok(),
+            }),
+            cgroup_id: membership.v2().and_then(|path| self.cgroups.id(path)),
+            cgroup: membership.path(),
+            netns: folder.network_namespace().ok(),
+            container_id: membership.container_id(),
+            ..Party::default()
+        };
+        Ok(self.keep(pid, party, &stat.name, stat.image, alive_at, Instant::now()))
+    }
+
+    fn keep(
+        &mut self,
+        pid: u32,
+        party: Party,
+        stat_name: &[u8],
+        image: (u64, u64),
+        alive_at: BootTime,
+        read_at: Instant,
+    ) -> Arc<Known> {
+        let known = Arc::new(Known { party, image, stat_name: stat_name.to_vec(), alive_at, read_at });
+        self.known.put(pid, Arc::clone(&known));
+        known
+    }
+}
+
+fn verdict(known: &Known, called_at: BootTime) -> Result<Party, &'static str> {
+    let start = known.party.process.as_ref().and_then(|process| process.start_ticks).unwrap_or(u64::MAX);
+    if BootTime::from_start_ticks(start) > called_at { Err("pid_reused") } else { Ok(known.party.clone()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fake::Fake;
+    use super::*;
+
+    const ID: &str = "4f3c1b7a9d2e4f3c1b7a9d2e4f3c1b7a9d2e4f3c1b7a9d2e4f3c1b7a9d2e0011";
+
+    fn claim(tgid: u32, ticks: u64) -> Claim {
+        Claim { tgid, name: b"noted".to_vec(), called_at: BootTime::from_start_ticks(ticks), cgroup_id: None }
+    }
+
+    fn name(party: &Party) -> &str {
+        &party.process.as_ref().unwrap().name
+    }
+
+    #[test]
+    fn names_the_caller_with_all_that_is_known() {
+        let fake = Fake::new();
+        fake.process(7, b"kubelet", 1, 50).executable(7, b"/usr/bin/kubelet").network_namespace(7, 99);
+        let id = fake.cgroup(7, &format!("/kubepods/pod1/{ID}"));
+        let party = Owners::new(fake.roots().clone()).caller(&claim(7, 51));
+        let process = Process {
+            pid: 7,
+            start_ticks: Some(50),
+            name: "kubelet".into(),
+            executable: Some("/usr/bin/kubelet".into()),
+        };
+        assert_eq!(party.process, Some(process));
+        assert_eq!(
+            (party.netns, party.cgroup_id, party.container_id.as_deref()),
+            (Some(99), Some(id), Some(ID))
+        );
+        assert_eq!(party.missing, None);
+    }
+
+    #[test]
+    fn never_names_a_process_that_started_after_the_call() {
+        let fake = Fake::new();
+        fake.process(7, b"innocent", 1, 50).executable(7, b"/usr/bin/innocent");
+        let mut owners = Owners::new(fake.roots().clone());
+        let party = owners.caller(&claim(7, 49));
+        assert_eq!((name(&party), party.missing), ("noted", Some("pid_reused")));
+        assert_eq!(party.process.unwrap().executable, None);
+        assert_eq!(name(&owners.caller(&claim(7, 50))), "innocent", "started in the tick of the call");
+    }
+
+    #[test]
+    fn never_names_from_memory_the_process_that_had_the_pid_before() {
+        let fake = Fake::new();
+        fake.process(7, b"old", 1, 50);
+        let mut owners = Owners::new(fake.roots().clone());
+        assert_eq!(name(&owners.caller(&claim(7, 51))), "old");
+        fake.remove(7);
+        let now = BootTime::now().0;
+        let ticks = now / (1_000_000_000 / rustix::param::clock_ticks_per_second());
+        fake.process(7, b"new", 1, ticks);
+        let later = Claim { called_at: BootTime(now + 20_000_000), ..claim(7, 0) };
+        assert_eq!(name(&owners.caller(&later)), "new");
+    }
+
+    #[test]
+    fn a_process_that_was_read_before_it_ended_still_names_its_calls() {
+        let fake = Fake::new();
+        fake.process(7, b"brief", 1, 50);
+        let mut owners = Owners::new(fake.roots().clone());
+        owners.caller(&claim(7, 51));
+        fake.remove(7);
+        assert_eq!(name(&owners.caller(&claim(7, 52))), "brief");
+        let after = Claim { called_at: BootTime(BootTime::now().0 + 1), ..claim(7, 0) };
+        assert_eq!(owners.caller(&after).missing, Some("process_exited"));
+    }
+
+    #[test]
+    fn notices_a_new_program_in_the_same_process() {
+        let fake = Fake::new();
+        fake.process(7, b"sh", 1, 50).executable(7, b"/bin/sh");
+        let mut owners = Owners::new(fake.roots().clone());
+        owners.process_now(7).unwrap();
+        fake.process(7, b"kubelet", 1, 50).executable(7, b"/usr/bin/kubelet");
+        let party = owners.process_now(7).unwrap();
+        assert_eq!(party.process.unwrap().executable.as_deref(), Some("/usr/bin/kubelet"));
+    }
+
+    #[test]
+    fn a_gone_caller_keeps_its_name_control_group_and_container() {
+        let fake = Fake::new();
+        let id = fake.make_cgroup(&format!("/kubepods/pod1/{ID}"));
+        let mut owners = Owners::new(fake.roots().clone());
+        let party = owners.caller(&Claim { cgroup_id: Some(id), ..claim(7, 51) });
+        assert_eq!((name(&party), party.missing), ("noted", Some("process_exited")));
+        assert_eq!((party.cgroup_id, party.container_id.as_deref()), (Some(id), Some(ID)));
+    }
+
+    #[test]
+    fn names_nobody_by_pids_of_another_namespace() {
+        let fake = Fake::new();
+        let link = fake.roots().proc.join("1/ns/pid");
+        std::fs::remove_file(&link).unwrap();
+        std::os::unix::fs::symlink("pid:[4026532999]", link).unwrap();
+        fake.process(7, b"innocent", 1, 50);
+        let party = Owners::new(fake.roots().clone()).caller(&claim(7, 51));
+        assert_eq!((party.process, party.missing), (None, Some("pid_namespace")));
+    }
+
+    #[test]
+    fn a_call_without_a_process_says_so() {
+        let fake = Fake::new();
+        assert_eq!(Owners::new(fake.roots().clone()).caller(&claim(0, 5)).missing, Some("no_process"));
+    }
+
+    #[test]
+    fn a_service_holds_what_its_manager_opened() {
+        let fake = Fake::new();
+        fake.process(1, b"systemd", 0, 1).executable(1, b"/usr/lib/systemd/systemd");
+        fake.process(9, b"sshd", 1, 70);
+        let mut owners = Owners::new(fake.roots().clone());
+        let opener = owners.caller(&claim(1, 60));
+        let party = owners.correct(opener, &[1, 9]);
+        assert_eq!((name(&party), party.opened_by.as_ref().unwrap().name.as_str()), ("sshd", "systemd"));
+    }
+
+    #[test]
+    fn a_process_that_was_handed_the_socket_goes_before_its_opener() {
+        let fake = Fake::new();
+        fake.process(5, b"activator", 1, 40);
+        fake.process(9, b"service", 5, 70).environment(9, "A=1\0LISTEN_PID=9\0LISTEN_FDS=1\0");
+        let mut owners = Owners::new(fake.roots().clone());
+        let opener = owners.caller(&claim(5, 60));
+        assert_eq!(name(&owners.correct(opener, &[5, 9])), "service");
+    }
+
+    #[test]
+    fn a_master_that_still_holds_its_listener_stays_its_owner() {
+        let fake = Fake::new();
+        fake.process(5, b"master", 1, 40);
+        fake.process(9, b"worker", 5, 70);
+        let mut owners = Owners::new(fake.roots().clone());
+        let opener = owners.caller(&claim(5, 60));
+        let party = owners.correct(opener, &[9, 5]);
+        assert_eq!((name(&party), &party.opened_by), ("master", &None));
+    }
+
+    #[test]
+    fn of_several_holders_the_oldest_counts_when_the_opener_is_gone() {
+        let fake = Fake::new();
+        fake.process(9, b"worker", 8, 71);
+        fake.process(8, b"daemon", 1, 70);
+        let mut owners = Owners::new(fake.roots().clone());
+        let opener = owners.caller(&claim(5, 60));
+        let party = owners.correct(opener, &[9, 8]);
+        assert_eq!((name(&party), party.opened_by.as_ref().unwrap().pid), ("daemon", 5));
+        assert_eq!(party.missing, None);
+    }
+
+    #[test]
+    fn a_socket_that_nobody_holds_stays_with_its_opener() {
+        let fake = Fake::new();
+        fake.process(5, b"opener", 1, 40);
+        let mut owners = Owners::new(fake.roots().clone());
+        let opener = owners.caller(&claim(5, 60));
+        assert_eq!(owners.correct(opener.clone(), &[]), opener);
+    }
+}

@@ -1,0 +1,195 @@
+//! What a node has, read once.
+
+use std::path::Path;
+
+use aya::maps::MapType;
+use aya::programs::ProgramType;
+use aya::sys::{is_map_supported, is_program_supported};
+use rustix::thread::{CapabilitySet, capabilities};
+
+use super::kernel::KernelVersion;
+use crate::attribution::mount::{Mount, cgroup2, has_cgroup1};
+use crate::attribution::{BootTime, Roots, read_bounded};
+
+/// Whether a part of the kernel is there: asked of the kernel itself, not of its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// It is.
+    Yes,
+    /// The kernel does not have it.
+    No,
+    /// The kernel would not say: its error, most often for want of rights.
+    Unanswered(String),
+}
+
+impl Probe {
+    fn of<E: std::fmt::Display>(answer: Result<bool, E>) -> Self {
+        match answer {
+            Ok(true) => Self::Yes,
+            Ok(false) => Self::No,
+            Err(error) => Self::Unanswered(error.to_string()),
+        }
+    }
+}
+
+/// The capabilities that matter, of this process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "one capability each; they vary independently")]
+pub struct Capabilities {
+    /// `CAP_BPF`: load programs and make maps.
+    pub bpf: bool,
+    /// `CAP_NET_ADMIN`: programs of the network kind.
+    pub net_admin: bool,
+    /// `CAP_PERFMON`: programs that read kernel addresses' worth of state.
+    pub perfmon: bool,
+    /// `CAP_SYS_ADMIN`: everything of `CAP_BPF`, and entering other network namespaces.
+    pub sys_admin: bool,
+    /// `CAP_SYS_PTRACE`: executables and open files of other users' processes.
+    pub sys_ptrace: bool,
+    /// `CAP_SYS_RESOURCE`: raise the limit of locked memory before Linux 5.11.
+    pub sys_resource: bool,
+}
+
+/// Everything that the report judges.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// `uname -r`.
+    pub release: String,
+    /// Rights of this process; `None` if they cannot be read.
+    pub capabilities: Option<Capabilities>,
+    /// All mounts this process sees.
+    pub mounts: Vec<Mount>,
+    /// Kernel parts by name.
+    pub probes: Vec<(&'static str, Probe)>,
+    /// `net.core.bpf_jit_enable`.
+    pub jit: Option<u32>,
+    /// The active mode in `/sys/kernel/security/lockdown`.
+    pub lockdown: Option<String>,
+    /// Soft limit of locked memory in bytes; `None` is no limit.
+    pub memlock: Option<u64>,
+    /// Whether `/sys/kernel/btf/vmlinux` is there.
+    pub btf: bool,
+    /// Whether pids are those of the initial pid namespace; `None` if that cannot be told.
+    pub initial_pids: Option<bool>,
+    /// Whether this process is in the same cgroup namespace as pid 1; `None` if that cannot be told.
+    pub initial_cgroups: Option<bool>,
+    /// Nanoseconds since boot by the clock that the kernel programs use.
+    pub boot_time: u64,
+    /// Whether this machine has a time namespace that shifts that clock.
+    pub shifted_clock: bool,
+}
+
+impl Node {
+    /// Reads this machine. What cannot be read is left out, never an error: the report says what that means.
+    #[must_use]
+    pub fn read() -> Self {
+        let text = |path: &str| String::from_utf8(read_bounded(Path::new(path)).ok()?).ok();
+        let mounts = Mount::parse_all(&read_bounded(Path::new("/proc/self/mountinfo")).unwrap_or_default());
+        let roots = Roots { proc: "/proc".into(), cgroup: None };
+        let lockdown = text("/sys/kernel/security/lockdown").as_deref().and_then(chosen);
+        Self {
+            release: rustix::system::uname().release().to_string_lossy().into_owned(),
+            capabilities: capabilities(None).ok().map(|sets| Capabilities::of(sets.effective)),
+            initial_cgroups: link("/proc/1/ns/cgroup")
+                .zip(link("/proc/self/ns/cgroup"))
+                .map(|(one, own)| one == own),
+            mounts,
+            probes: probes(),
+            jit: text("/proc/sys/net/core/bpf_jit_enable").and_then(|value| value.trim().parse().ok()),
+            lockdown,
+            memlock: rustix::process::getrlimit(rustix::process::Resource::Memlock).current,
+            btf: Path::new("/sys/kernel/btf/vmlinux").exists(),
+            initial_pids: roots.shows_initial_pids(),
+            boot_time: BootTime::now().0,
+            shifted_clock: text("/proc/self/timens_offsets").is_some_and(|offsets| is_shifted(&offsets)),
+        }
+    }
+
+    /// The version in [`Node::release`].
+    #[must_use]
+    pub fn version(&self) -> Option<KernelVersion> {
+        KernelVersion::parse(&self.release)
+    }
+
+    /// The mount of the version 2 hierarchy.
+    #[must_use]
+    pub fn cgroup2(&self) -> Option<&Mount> {
+        cgroup2(&self.mounts)
+    }
+
+    /// Whether version 1 controllers are mounted too.
+    #[must_use]
+    pub fn has_cgroup1(&self) -> bool {
+        has_cgroup1(&self.mounts)
+    }
+
+    /// The `hidepid` option of `/proc`, if it hides anything.
+    #[must_use]
+    pub fn hidepid(&self) -> Option<&str> {
+        let proc =
+            self.mounts.iter().rev().find(|mount| mount.kind == "proc" && mount.at == Path::new("/proc"))?;
+        proc.option("hidepid").filter(|mode| !matches!(*mode, "0" | "off"))
+    }
+}
+
+impl Capabilities {
+    fn of(set: CapabilitySet) -> Self {
+        Self {
+            bpf: set.contains(CapabilitySet::BPF),
+            net_admin: set.contains(CapabilitySet::NET_ADMIN),
+            perfmon: set.contains(CapabilitySet::PERFMON),
+            sys_admin: set.contains(CapabilitySet::SYS_ADMIN),
+            sys_ptrace: set.contains(CapabilitySet::SYS_PTRACE),
+            sys_resource: set.contains(CapabilitySet::SYS_RESOURCE),
+        }
+    }
+}
+
+fn probes() -> Vec<(&'static str, Probe)> {
+    vec![
+        ("map: ring buffer", Probe::of(is_map_supported(MapType::RingBuf))),
+        ("map: socket storage", Probe::of(is_map_supported(MapType::SkStorage))),
+        ("map: LRU hash", Probe::of(is_map_supported(MapType::LruHash))),
+        ("map: hash", Probe::of(is_map_supported(MapType::Hash))),
+        ("map: array", Probe::of(is_map_supported(MapType::Array))),
+        ("map: per-CPU array", Probe::of(is_map_supported(MapType::PerCpuArray))),
+        ("program: cgroup_skb", Probe::of(is_program_supported(ProgramType::CgroupSkb))),
+        ("program: cgroup connect", Probe::of(is_program_supported(ProgramType::CgroupSockAddr))),
+        ("program: cgroup socket", Probe::of(is_program_supported(ProgramType::CgroupSock))),
+        ("program: sock_ops", Probe::of(is_program_supported(ProgramType::SockOps))),
+    ]
+}
+
+fn link(path: &str) -> Option<std::path::PathBuf> {
+    std::fs::read_link(path).ok()
+}
+
+/// The word in brackets of `none [integrity] confidentiality`.
+fn chosen(modes: &str) -> Option<String> {
+    Some(modes.split_once('[')?.1.split_once(']')?.0.to_owned())
+}
+
+/// Whether a line of `timens_offsets` (`boottime 0 0`) is not zero.
+fn is_shifted(offsets: &str) -> bool {
+    offsets.split_whitespace().any(|word| word.parse::<i64>().is_ok_and(|offset| offset != 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_this_machine() {
+        let node = Node::read();
+        assert!(node.version().is_some() && !node.mounts.is_empty() && node.boot_time > 0);
+        assert!(node.capabilities.is_some());
+    }
+
+    #[test]
+    fn reads_the_chosen_lockdown_mode_and_shifted_clocks() {
+        assert_eq!(chosen("none [integrity] confidentiality").as_deref(), Some("integrity"));
+        assert_eq!(chosen("none"), None);
+        assert!(!is_shifted("monotonic           0         0\nboottime            0         0\n"));
+        assert!(is_shifted("monotonic           0         0\nboottime        86400         0\n"));
+    }
+}

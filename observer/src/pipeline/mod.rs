@@ -1,0 +1,18 @@
+//! From a source through the analysis to a sink.
+
+mod analysis;
+mod crew;
+#[cfg(target_os = "linux")]
+mod live;
+mod progress;
+mod replay;
+mod router;
+mod shard;
+mod skipped;
+mod stop;
+mod work;
+
+#[cfg(target_os = "linux")]
+pub use live::{Daemon, LiveError};
+pub use replay::{Ended, Replay};
+pub use stop::Stop;

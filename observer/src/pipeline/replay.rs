@@ -1,0 +1,140 @@
+//! Captures, one after the other, through the analysis to a sink.
+
+use core::time::Duration;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use observer_core::connection::{Context, Joiner, JoinerLimits, Seed};
+use observer_core::event::{Action, Event, Log, LogFile};
+use observer_core::time::Timestamp;
+
+use super::analysis::{self, Found};
+use super::crew::{self, Merger};
+use super::progress::Progress;
+use super::skipped::Skipped;
+use super::stop::Stop;
+use crate::sink::Sink;
+use crate::source::pcap::{ReadError, Stream};
+
+/// How the replay of one capture ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// With its last packet.
+    Whole,
+    /// It was asked to stop.
+    Stopped,
+    /// The rest of the capture cannot be read.
+    Damaged(ReadError),
+}
+
+/// Captures, one after the other, through the analysis to a sink.
+#[derive(Debug)]
+pub struct Replay {
+    threads: usize,
+    verdict_timeout: Duration,
+    quiet: bool,
+    packets: u64,
+    connections: u64,
+    skipped: Skipped,
+}
+
+impl Replay {
+    /// A replay on so many threads.
+    #[must_use]
+    pub fn new(threads: usize, verdict_timeout: Duration, quiet: bool) -> Self {
+        Self { threads, verdict_timeout, quiet, packets: 0, connections: 0, skipped: Skipped::default() }
+    }
+
+    /// Replays one capture; its events carry `name`.
+    ///
+    /// # Errors
+    /// Those of the sink.
+    pub fn file(
+        &mut self,
+        name: &Path,
+        stream: Stream,
+        stop: &Stop,
+        sink: &mut dyn Sink,
+    ) -> io::Result<Ended> {
+        let _progress = match stream.length() {
+            Some(length) if !self.quiet => Progress::follow(name, length, stream.position()),
+            _ => None,
+        };
+        let path: Arc<str> = name.to_string_lossy().into();
+        let context = Context {
+            // Ids are the same each time the same capture is replayed, and differ between captures by their names.
+            seed: Seed(path.as_bytes().into()),
+            hostname: None,
+            log: Some(Log { file: LogFile { path } }),
+            since: Timestamp::default(),
+        };
+        // Both faces of a connection are in the capture before its first byte, so no verdict waits for one.
+        let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1) };
+        let mut telling = Telling {
+            joiner: Joiner::new(context, limits),
+            events: Vec::new(),
+            live: stream.is_live(),
+            closed: 0,
+            sink,
+        };
+        let (router, shards) = analysis::begin(self.verdict_timeout);
+        let outcome = crew::replay(stream, router, shards, self.threads, stop, &mut telling)?;
+        telling.joiner.finish(&mut |event| telling.events.push(event));
+        telling.write()?;
+        telling.sink.flush()?;
+        self.packets += outcome.packets;
+        self.connections += telling.closed;
+        self.skipped.add(&outcome.router.skipped());
+        Ok(match outcome.error {
+            _ if stop.is_asked() => Ended::Stopped,
+            Some(error) => Ended::Damaged(error),
+            None => Ended::Whole,
+        })
+    }
+
+    /// What was read, in a line.
+    #[must_use]
+    pub fn summary(&self) -> String {
+        format!("{} packets, {} connections{}", self.packets, self.connections, self.skipped)
+    }
+}
+
+/// Turns reports into events and tells them.
+struct Telling<'a> {
+    joiner: Joiner,
+    events: Vec<Event>,
+    live: bool,
+    /// Connections that were told to their end.
+    closed: u64,
+    sink: &'a mut dyn Sink,
+}
+
+impl Telling<'_> {
+    fn write(&mut self) -> io::Result<()> {
+        for event in self.events.drain(..) {
+            if event.event.action == Action::ConnectionClosed {
+                self.closed += 1;
+            }
+            self.sink.event(&event)?;
+        }
+        Ok(())
+    }
+}
+
+impl Merger<Found> for Telling<'_> {
+    type Error = io::Error;
+
+    fn found(&mut self, found: Found) -> io::Result<()> {
+        let tell = &mut |event| self.events.push(event);
+        match found {
+            Found::Report(report) => self.joiner.report(report, tell),
+            Found::Time(now) => self.joiner.advance(now, tell),
+        }
+        self.write()
+    }
+
+    fn pause(&mut self) -> io::Result<()> {
+        if self.live { self.sink.flush() } else { Ok(()) }
+    }
+}

@@ -1,0 +1,56 @@
+//! Tests against this machine's kernel: test targets named `live…`, built like the release, run as root.
+
+use anyhow::Result;
+
+use super::libtest;
+use super::report::Tally;
+use crate::binary;
+use crate::cargo::{self, Executable};
+use crate::process::{self, Privilege};
+
+/// Builds and runs them.
+pub fn run() -> Result<Tally> {
+    let binaries = binaries()?;
+    if binaries.is_empty() {
+        return Ok(Tally::skip("there are no live tests"));
+    }
+    let privilege = Privilege::here();
+    let mut tally = Tally::default();
+    for test in binaries {
+        let Some(mut command) = privilege.command("env") else {
+            tally.add(Tally::skip(format!("{}: needs root", test.name)));
+            continue;
+        };
+        command.current_dir(&test.package);
+        command.arg(format!("OBSERVER_BINARY={}", binary::path()?.display()));
+        // One at a time: they attach to the whole machine.
+        command.arg(&test.file).arg("--test-threads=1").args(libtest::ARGS);
+        tally.add(libtest::run(&mut command)?);
+    }
+    Ok(tally)
+}
+
+/// The static executables of the live tests.
+pub fn binaries() -> Result<Vec<Executable>> {
+    let metadata = cargo::metadata(false)?;
+    let mut command = cargo::cargo();
+    command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
+    let mut any = false;
+    for package in cargo::packages(&metadata) {
+        for target in package["targets"].as_array().into_iter().flatten() {
+            let (name, kind) = (target["name"].as_str().unwrap_or_default(), &target["kind"][0]);
+            if name.starts_with("live") && kind == "test" {
+                command.args(["--package", package["name"].as_str().unwrap_or_default(), "--test", name]);
+                any = true;
+            }
+        }
+    }
+    if !any {
+        return Ok(Vec::new());
+    }
+    binary::configure(&mut command)?;
+    eprintln!("$ {}", process::shown(&command));
+    let mut found = cargo::executables(&process::output(&mut command)?);
+    found.retain(|executable| executable.name.starts_with("live"));
+    Ok(found)
+}
