@@ -86,7 +86,7 @@ impl Hear for Ear {
                     payload: segment.payload.to_vec(),
                 });
             }
-            Input::Party { .. } => {}
+            Input::Party { .. } | Input::Reversed(_) => {}
             Input::Closed(closed) => log.closed.push(closed),
             Input::Lost(lost) => log.lost.push(lost),
         }
