@@ -252,6 +252,7 @@ impl Faces {
             origin,
             subflow: joined,
             client_isn: None,
+            server_isn: None,
             party,
         }));
         if known && !older {
@@ -319,6 +320,7 @@ impl Faces {
             origin,
             subflow: pending.joined,
             client_isn: None,
+            server_isn: None,
             party,
         }));
         self.syn(key, pending.time, pending.isn_client, Some(pending.isn_server), hear);
