@@ -1,8 +1,82 @@
-//! observer's kernel programs.
+//! observer's kernel programs: seven small hooks on the root of the cgroup v2 tree.
+//!
+//! They never change or refuse anything: every one returns 1 ("allow"). They parse nothing but the fixed headers, and
+//! what they decide is in `observer-common`, where it is tested.
 #![no_std]
 #![no_main]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+mod calls;
+mod emit;
+mod headers;
+mod maps;
+mod packets;
+mod rules;
+mod storage;
+
+use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr};
+use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext};
+use observer_common::direction;
+
+/// Every one of ours lets everything pass.
+const ALLOW: i32 = 1;
+
+/// A packet leaves a socket.
+#[cgroup_skb(egress)]
+pub fn observer_out(ctx: SkBuffContext) -> i32 {
+    packets::observe::<{ direction::OUT }>(ctx.skb.skb);
+    ALLOW
+}
+
+/// A packet reaches a socket.
+#[cgroup_skb(ingress)]
+pub fn observer_in(ctx: SkBuffContext) -> i32 {
+    packets::observe::<{ direction::IN }>(ctx.skb.skb);
+    ALLOW
+}
+
+/// A program dials over IPv4.
+#[cgroup_sock_addr(connect4)]
+pub fn observer_dial4(ctx: SockAddrContext) -> i32 {
+    calls::dialled::<4>(ctx.sock_addr);
+    ALLOW
+}
+
+/// A program dials over IPv6 (or an IPv4-mapped address).
+#[cgroup_sock_addr(connect6)]
+pub fn observer_dial6(ctx: SockAddrContext) -> i32 {
+    calls::dialled::<6>(ctx.sock_addr);
+    ALLOW
+}
+
+/// A program bound a socket to an IPv4 address.
+#[cgroup_sock(post_bind4)]
+pub fn observer_bind4(ctx: SockContext) -> i32 {
+    calls::bound(ctx.sock);
+    ALLOW
+}
+
+/// A program bound a socket to an IPv6 address.
+#[cgroup_sock(post_bind6)]
+pub fn observer_bind6(ctx: SockContext) -> i32 {
+    calls::bound(ctx.sock);
+    ALLOW
+}
+
+/// The last holder of a socket let go of it.
+#[cgroup_sock(sock_release)]
+pub fn observer_gone(ctx: SockContext) -> i32 {
+    calls::released(ctx.sock);
+    ALLOW
+}
+
+/// Rejected by the verifier wherever it could be reached, which is how a possible panic is found.
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
     loop {}
 }
+
+/// The kernel's helpers are for GPL-compatible programs only.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

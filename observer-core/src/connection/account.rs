@@ -9,8 +9,8 @@ use crate::engine::{Facts, Orientation};
 use crate::engine::{Lost, Origin, Role};
 use crate::event::{
     Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
-    Event, EventField, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField, ProcessField,
-    SCHEMA, SocketState, Source, When, community_id,
+    Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField,
+    ProcessField, SCHEMA, SocketState, Source, When, community_id,
 };
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;
@@ -40,6 +40,14 @@ impl Context {
         let id = format!("loss-{:?}-{}-{}", lost.place, lost.time.0, lost.records).to_lowercase();
         let mut event = self.event(lost.time, id, Action::Loss, 4);
         event.control_plane.loss.push(loss);
+        event
+    }
+
+    /// The event that tells how the observer fares.
+    #[must_use]
+    pub fn heartbeat(&self, time: Timestamp, heartbeat: Heartbeat) -> Event {
+        let mut event = self.event(time, format!("heartbeat-{}", time.0), Action::Heartbeat, 1);
+        event.control_plane.heartbeat = Some(heartbeat);
         event
     }
 
@@ -206,6 +214,7 @@ impl Context {
                 ssh: None,
                 missing: None,
                 loss: Vec::new(),
+                heartbeat: None,
             },
         }
     }

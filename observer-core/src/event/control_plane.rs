@@ -57,6 +57,56 @@ pub struct ControlPlane {
     /// What the observer lost; on `loss` and `heartbeat` events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loss: Vec<Loss>,
+    /// How the observer fares; on `heartbeat` events.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// `control_plane.heartbeat.*`: counted since the observer started.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Heartbeat {
+    /// Seconds since the start.
+    pub uptime: u64,
+    /// Connections that are known and not closed.
+    pub connections_open: u64,
+    /// Events written before this one.
+    pub events_written: u64,
+    /// Events that found the sink's queue full.
+    pub events_lost: u64,
+    /// Lifecycle records that the hooks set out to write: always submitted + dropped.
+    pub lifecycle_wanted: u64,
+    /// Lifecycle records submitted to the ring.
+    pub lifecycle_submitted: u64,
+    /// Lifecycle records dropped.
+    pub lifecycle_dropped: u64,
+    /// Lifecycle records read: those submitted, less what is under way.
+    pub lifecycle_received: u64,
+    /// Payload records that the hooks set out to write: always submitted + dropped.
+    pub payload_wanted: u64,
+    /// Payload records submitted to the ring.
+    pub payload_submitted: u64,
+    /// Payload records dropped.
+    pub payload_dropped: u64,
+    /// Payload records read: those submitted, less what is under way.
+    pub payload_received: u64,
+    /// Payload bytes dropped with their records.
+    pub payload_bytes_lost: u64,
+    /// Payload bytes not copied because of the rate limit on requests.
+    pub request_bytes_skipped: u64,
+    /// Packets whose headers could not be read.
+    pub packets_unreadable: u64,
+    /// Sockets that the kernel had no room to remember.
+    pub sockets_without_storage: u64,
+    /// Packets that were encrypted below the socket (IPsec) when they passed.
+    pub packets_encapsulated: u64,
+    /// Records that did not decode.
+    pub records_undecoded: u64,
+    /// Owners that were not looked up because too many were asked for.
+    pub owners_not_asked: u64,
+    /// Connections left out because their program only bore the name of a watched one.
+    pub candidates_disproved: u64,
+    /// Wishes about copying that the kernel's table had no room for.
+    pub wishes_refused: u64,
 }
 
 /// `control_plane.connection.*`

@@ -13,7 +13,7 @@ mod when;
 
 pub use community_id::community_id;
 pub use control_plane::{
-    ClientCertificateField, Connection, ControlPlane, DirectionField, HttpCounts, Loss, LossField,
+    ClientCertificateField, Connection, ControlPlane, DirectionField, Heartbeat, HttpCounts, Loss, LossField,
     MissingBytes, PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,
 };
 pub use ecs::{

@@ -6,6 +6,8 @@ mod network;
 mod port_range;
 mod quantity;
 mod replay;
+#[cfg(target_os = "linux")]
+mod run;
 mod run_config;
 mod selection;
 mod typed;
@@ -28,13 +30,7 @@ use crate::doctor::{Node, Report};
 /// One, for standard error, with the exit code that tells it.
 pub fn run(typed: Typed) -> Result<(), Failure> {
     match typed.command {
-        Command::Run(typed) => {
-            let config = RunConfig::resolve(*typed)?;
-            let _ = config;
-            Err(Failure::run_time(
-                "this observer was built without kernel programs; build it with `cargo xtask build`",
-            ))
-        }
+        Command::Run(typed) => RunConfig::resolve(*typed)?.run(),
         Command::Replay(typed) => ReplayConfig::resolve(typed)?.run(),
         Command::Doctor(typed) => doctor(&typed),
         Command::Schema => schema(),

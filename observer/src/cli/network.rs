@@ -23,6 +23,22 @@ impl Network {
     pub const fn length(self) -> u8 {
         self.length
     }
+
+    /// Whether an address lies in it.
+    #[must_use]
+    pub fn contains(self, address: IpAddr) -> bool {
+        match (self.address, address.to_canonical()) {
+            (IpAddr::V4(own), IpAddr::V4(other)) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(self.length)).unwrap_or(0);
+                own.to_bits() == other.to_bits() & mask
+            }
+            (IpAddr::V6(own), IpAddr::V6(other)) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(self.length)).unwrap_or(0);
+                own.to_bits() == other.to_bits() & mask
+            }
+            _ => false,
+        }
+    }
 }
 
 impl FromStr for Network {
@@ -77,6 +93,20 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Network>().unwrap().to_string(), shown);
         }
+    }
+
+    #[test]
+    fn contains_what_shares_its_prefix() {
+        let contains = |network: &str, address: &str| {
+            network.parse::<Network>().unwrap().contains(address.parse().unwrap())
+        };
+        assert!(contains("10.0.0.0/8", "10.9.8.7"));
+        assert!(contains("10.0.0.0/8", "::ffff:10.9.8.7"));
+        assert!(!contains("10.0.0.0/8", "11.0.0.0"));
+        assert!(contains("0.0.0.0/0", "11.0.0.0") && !contains("0.0.0.0/0", "::1"));
+        assert!(
+            contains("::/0", "::1") && contains("fd00::/8", "fdff::1") && !contains("fd00::/8", "fe00::1")
+        );
     }
 
     #[test]

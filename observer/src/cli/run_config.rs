@@ -40,8 +40,8 @@ pub struct RunConfig {
     pub payload_ring: u32,
     /// Where the process file system is mounted.
     pub proc_root: PathBuf,
-    /// Where the cgroup v2 hierarchy is mounted.
-    pub cgroup_root: PathBuf,
+    /// Where the cgroup v2 hierarchy is mounted; `None`: found by itself.
+    pub cgroup_root: Option<PathBuf>,
 }
 
 impl RunConfig {
@@ -63,10 +63,10 @@ impl RunConfig {
             format: typed.format.or(file.format),
             output: typed.output.or(file.output),
             verdict_timeout: typed.verdict_timeout.or(file.verdict_timeout).unwrap_or(VERDICT_TIMEOUT),
-            lifecycle_ring: typed.lifecycle_ring.or(file.lifecycle_ring).unwrap_or(4 << 20),
-            payload_ring: typed.payload_ring.or(file.payload_ring).unwrap_or(16 << 20),
+            lifecycle_ring: typed.lifecycle_ring.or(file.lifecycle_ring).unwrap_or(2 << 20),
+            payload_ring: typed.payload_ring.or(file.payload_ring).unwrap_or(4 << 20),
             proc_root: typed.proc_root.or(file.proc_root).unwrap_or_else(|| "/proc".into()),
-            cgroup_root: typed.cgroup_root.or(file.cgroup_root).unwrap_or_else(|| "/sys/fs/cgroup".into()),
+            cgroup_root: typed.cgroup_root.or(file.cgroup_root),
             ports: Ports::resolve(&ports),
             processes: Processes::resolve(&processes),
         };

@@ -96,16 +96,16 @@ pub struct RunTyped {
     /// How long a connection may go without a verdict before it is told as unknown [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub verdict_timeout: Option<Duration>,
-    /// Size of the kernel's ring for openings and closings [default: 4M]
+    /// Size of the kernel's ring for openings and closings [default: 2M]
     #[arg(long, value_name = "SIZE", value_parser = ring_size)]
     pub lifecycle_ring: Option<u32>,
-    /// Size of the kernel's ring for payload [default: 16M]
+    /// Size of the kernel's ring for payload [default: 4M]
     #[arg(long, value_name = "SIZE", value_parser = ring_size)]
     pub payload_ring: Option<u32>,
     /// Where the process file system is mounted [default: /proc]
     #[arg(long, value_name = "PATH")]
     pub proc_root: Option<PathBuf>,
-    /// Where the cgroup v2 hierarchy is mounted [default: /sys/fs/cgroup]
+    /// Where the cgroup v2 hierarchy is mounted [default: where it is mounted]
     #[arg(long, value_name = "PATH")]
     pub cgroup_root: Option<PathBuf>,
 }

@@ -2,6 +2,8 @@
 
 mod analysis;
 mod crew;
+#[cfg(target_os = "linux")]
+mod live;
 mod progress;
 mod replay;
 mod router;
@@ -10,5 +12,7 @@ mod skipped;
 mod stop;
 mod work;
 
+#[cfg(target_os = "linux")]
+pub use live::{Daemon, LiveError};
 pub use replay::{Ended, Replay};
 pub use stop::Stop;

@@ -128,7 +128,7 @@ fn what(event: &Event) -> String {
     let own = &event.control_plane;
     let mut parts: Vec<String> = Vec::new();
     if let Some(tls) = &event.tls {
-        let version = tls.version.unwrap_or_default();
+        let version = tls.version.as_deref().unwrap_or_default();
         parts.push(format!("TLS {version}").trim_end().to_owned());
         parts.extend(tls.next_protocol.clone());
         parts.extend(tls.client.server_name.clone());

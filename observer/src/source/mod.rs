@@ -1,5 +1,7 @@
 //! Where packets come from.
 
 #[cfg(target_os = "linux")]
+pub mod ebpf;
+#[cfg(target_os = "linux")]
 pub mod existing;
 pub mod pcap;

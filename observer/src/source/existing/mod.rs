@@ -43,6 +43,7 @@ impl ExistingSocket {
         let (role, tuple, oriented) = self.connection?;
         Some(Opened {
             subflow: false,
+            client_isn: None,
             key: FaceKey(self.socket.cookie),
             time,
             tuple,

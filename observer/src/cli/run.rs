@@ -1,0 +1,115 @@
+//! `observer run`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+
+use super::failure::Failure;
+use super::run_config::RunConfig;
+use super::typed::Format;
+use crate::pipeline::{Daemon, LiveError};
+use crate::sink::{JsonLines, Sink, Table, Terminal};
+
+impl RunConfig {
+    /// Watches until it is told to stop.
+    ///
+    /// # Errors
+    /// The configuration does not fit the node, the node does not let it, or the output fails.
+    pub fn run(&self) -> Result<(), Failure> {
+        let output = self.open_output()?;
+        let format = self.format.unwrap_or(if output.is_terminal() { Format::Table } else { Format::Json });
+        let mut sink: Box<dyn Sink> = match format {
+            Format::Json => Box::new(JsonLines::new(output)),
+            Format::Table => {
+                let terminal = Terminal::of(&output);
+                Box::new(Table::new(output, terminal))
+            }
+        };
+        let (daemon, holes) = Daemon::start(self).map_err(failure)?;
+        for hole in holes {
+            say(&hole);
+        }
+        say(&format!("watching {}; stop with Ctrl-C or SIGTERM", self.description()));
+        match daemon.run(&mut *sink) {
+            Ok(account) => {
+                say(&account);
+                Ok(())
+            }
+            // Whoever read the events has gone: there is nobody left to tell.
+            Err(LiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(failure(error)),
+        }
+    }
+
+    fn open_output(&self) -> Result<File, Failure> {
+        match &self.output {
+            None => {
+                let stdout = io::stdout();
+                let owned = stdout.as_fd().try_clone_to_owned();
+                owned
+                    .map(File::from)
+                    .map_err(|error| Failure::run_time(format!("cannot write to standard output: {error}")))
+            }
+            Some(path) => OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
+                Failure::usage(format!(
+                    "--output {}: {error}; name a file that can be written",
+                    path.display()
+                ))
+            }),
+        }
+    }
+
+    /// What is watched, in words.
+    fn description(&self) -> String {
+        if self.scope == super::typed::Scope::All {
+            return "every TCP connection of this node".into();
+        }
+        let count = |number: usize, one: &str, more: &str| match number {
+            0 => None,
+            1 => Some(format!("1 {one}")),
+            number => Some(format!("{number} {more}")),
+        };
+        let ports: usize = self.ports.iter().map(|range| range.ports().len()).sum();
+        [
+            count(ports, "port", "ports"),
+            count(self.processes.len(), "program", "programs"),
+            count(self.pids.len(), "process", "processes"),
+            count(self.cgroups.len(), "control group", "control groups"),
+            count(self.addresses.len(), "peer address", "peer addresses"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
+    }
+}
+
+/// A line on standard error; that nobody reads it is no failure.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "observer: {line}");
+}
+
+fn failure(error: LiveError) -> Failure {
+    match &error {
+        LiveError::Configuration(_) => Failure::usage(error.to_string()),
+        // Missing rights, no cgroup v2 and a binary without probes are all wrong calls, with a fix.
+        LiveError::Source(_) => Failure::usage(last_lines(&error.to_string())),
+        LiveError::Output(inner) => {
+            let fix = match inner.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    "; make room, or write somewhere else"
+                }
+                _ => "",
+            };
+            Failure::run_time(format!("cannot write events: {inner}{fix}"))
+        }
+        LiveError::System(_) => Failure::run_time(error.to_string()),
+    }
+}
+
+/// A verifier's log is thousands of lines, and what matters is its end.
+fn last_lines(text: &str) -> String {
+    const MOST: usize = 2000;
+    let from = text.char_indices().rev().nth(MOST).map_or(0, |(at, _)| at);
+    text[from..].to_owned()
+}

@@ -1,0 +1,26 @@
+//! What the analysis counts, for whoever tells it.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Counted on the reader's thread, read by others.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    /// Events that found the sink's queue full.
+    pub(super) events_lost: AtomicU64,
+    /// Connections that are known and not closed.
+    pub(super) open: AtomicU64,
+    /// Owners that were not looked up because too many were asked for.
+    pub(super) owners_not_asked: AtomicU64,
+    /// Connections whose command name was that of a watched program and whose executable was not.
+    pub(super) not_proven: AtomicU64,
+}
+
+impl Counts {
+    pub(super) fn add(counter: &AtomicU64, more: u64) {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+
+    pub(super) fn read(counter: &AtomicU64) -> u64 {
+        counter.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,277 @@
+//! The daemon: set-up, the main thread's waiting, and the end.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+
+use observer_core::connection::{Context, Joiner, JoinerLimits, Party, Seed};
+use observer_core::engine::{self, Engine};
+use observer_core::event::{Event, Heartbeat};
+use observer_core::time::Timestamp;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::{Receiver, channel};
+
+use super::counts::Counts;
+use super::ears::{Ears, State};
+use super::older;
+use super::proof::{Proof, Told};
+use super::watched::Watched;
+use crate::attribution::{Desk, Owners, Roots};
+use crate::cli::RunConfig;
+use crate::sink::Sink;
+use crate::source::ebpf::{self, Clock, Live, Settings};
+
+/// Events that may wait for the sink.
+const EVENTS: usize = 65_536;
+/// Owners that may be asked for at one time.
+const QUESTIONS: usize = 16_384;
+/// How long a verdict waits for the other end's face and for the owners.
+const HOLD: Duration = Duration::from_millis(1);
+/// How long a closed end waits for the other end to close.
+const CLOSE: Duration = Duration::from_millis(500);
+/// How often the daemon says that it lives.
+const HEARTBEAT: Duration = Duration::from_secs(60);
+
+/// Why the daemon does not start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum LiveError {
+    /// The configuration asks for what is not there.
+    #[error("{0}")]
+    Configuration(String),
+    /// The node does not let it.
+    #[error(transparent)]
+    Source(#[from] ebpf::Error),
+    /// The sink failed.
+    #[error("{0}")]
+    Output(io::Error),
+    /// The operating system refused something else.
+    #[error("{0}")]
+    System(#[from] io::Error),
+}
+
+/// The running daemon.
+pub struct Daemon {
+    live: Live<Ears>,
+    events: Receiver<Event>,
+    counts: Arc<Counts>,
+    context: Context,
+    roots: Roots,
+    watched: Arc<Watched>,
+    told: Told,
+    started: Instant,
+    written: u64,
+}
+
+impl Daemon {
+    /// Loads and attaches everything. What could not be seen of the past is given back in words.
+    ///
+    /// # Errors
+    /// [`LiveError`], each with its fix.
+    pub fn start(config: &RunConfig) -> Result<(Self, Vec<String>), LiveError> {
+        let roots = roots(config)?;
+        let watched = Arc::new(Watched::of(config, &roots).map_err(LiveError::Configuration)?);
+        let scope = watched.scope(&roots).map_err(LiveError::Configuration)?;
+        let settings = Settings {
+            scope,
+            lifecycle_ring: config.lifecycle_ring,
+            payload_ring: config.payload_ring,
+            cgroup: config.cgroup_root.clone(),
+            ..Settings::default()
+        };
+        let now = Clock::now().utc(Clock::monotonic());
+        let context = Context { seed: Seed(seed(&roots, now)), hostname: hostname(), log: None, since: now };
+        let limits = engine::Limits { verdict: config.verdict_timeout, ..engine::Limits::default() };
+        let (sender, events) = channel(EVENTS);
+        let (desk, answers) = Desk::open(Owners::new(roots.clone()), QUESTIONS)?;
+        let counts = Arc::new(Counts::default());
+        let control = Arc::new(OnceLock::new());
+        let listed = Arc::new(OnceLock::new());
+        let listeners: Arc<OnceLock<HashMap<u64, Box<Party>>>> = Arc::new(OnceLock::new());
+        let ears = Ears {
+            engine: Engine::new(limits),
+            joiner: Joiner::new(context.clone(), JoinerLimits { hold: HOLD, close: CLOSE }),
+            control: Arc::clone(&control),
+            events: sender,
+            counts: Arc::clone(&counts),
+            proof: Proof::new(roots.clone(), Arc::clone(&watched)),
+            desk,
+            answers,
+            older: Arc::clone(&listed),
+            listeners: Arc::clone(&listeners),
+            state: State::default(),
+        };
+        let mut holes = Vec::new();
+        let live = Live::start_after(&settings, ears, |kernel| {
+            let _ = control.set(kernel.clone());
+            let older = older::list(&roots, &watched, kernel, now);
+            let _ = listeners.set(older.listeners);
+            let _ = listed.set(older.connections);
+            holes = older.holes;
+            Ok(())
+        })?;
+        let daemon = Self {
+            live,
+            events,
+            counts,
+            context,
+            roots,
+            watched,
+            told: Told::default(),
+            started: Instant::now(),
+            written: 0,
+        };
+        Ok((daemon, holes))
+    }
+
+    /// Writes events until SIGINT or SIGTERM, then everything that is still open, and gives back a last account.
+    ///
+    /// # Errors
+    /// [`LiveError::Output`].
+    pub fn run(mut self, sink: &mut dyn Sink) -> Result<String, LiveError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let outcome = runtime.block_on(self.serve(sink));
+        let account = self.account();
+        // The reader has to be stopped while this thread still takes its events.
+        let Self { live, mut events, .. } = self;
+        let ending = std::thread::Builder::new().name("ending".into()).spawn(move || {
+            if let Some(ears) = live.stop() {
+                ears.finish();
+            }
+        })?;
+        let mut written = 0_u64;
+        let mut failed = outcome;
+        while let Some(event) = events.blocking_recv() {
+            if failed.is_ok() {
+                match sink.event(&event) {
+                    Ok(()) => written += 1,
+                    Err(error) => failed = Err(LiveError::Output(error)),
+                }
+            }
+        }
+        let _ = ending.join();
+        failed?;
+        sink.flush().map_err(LiveError::Output)?;
+        Ok(format!("{} events; {}", self.written + written, account))
+    }
+
+    async fn serve(&mut self, sink: &mut dyn Sink) -> Result<(), LiveError> {
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut terminate = signal(SignalKind::terminate())?;
+        let first = tokio::time::Instant::now() + HEARTBEAT;
+        let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
+        let mut upkeep = tokio::time::interval(Duration::from_secs(1));
+        let mut batch = Vec::with_capacity(256);
+        loop {
+            tokio::select! {
+                received = self.events.recv_many(&mut batch, 256) => {
+                    if received == 0 {
+                        return Ok(());
+                    }
+                    for event in batch.drain(..) {
+                        sink.event(&event).map_err(LiveError::Output)?;
+                        self.written += 1;
+                    }
+                    sink.flush().map_err(LiveError::Output)?;
+                }
+                _ = heartbeat.tick() => {
+                    let event = self.context.heartbeat(now(), self.heartbeat());
+                    sink.event(&event).and_then(|()| sink.flush()).map_err(LiveError::Output)?;
+                    self.written += 1;
+                }
+                _ = upkeep.tick() => {
+                    Proof::keep_up(&self.roots, &self.watched, self.live.control(), &mut self.told);
+                }
+                _ = interrupt.recv() => return Ok(()),
+                _ = terminate.recv() => return Ok(()),
+            }
+        }
+    }
+
+    fn heartbeat(&self) -> Heartbeat {
+        let kernel = self.live.counters().unwrap_or_default();
+        let received = self.live.received();
+        Heartbeat {
+            uptime: self.started.elapsed().as_secs(),
+            connections_open: Counts::read(&self.counts.open),
+            events_written: self.written,
+            events_lost: Counts::read(&self.counts.events_lost),
+            lifecycle_wanted: kernel.lifecycle.wanted,
+            lifecycle_submitted: kernel.lifecycle.submitted,
+            lifecycle_dropped: kernel.lifecycle.dropped(),
+            lifecycle_received: Counts::read(&received.lifecycle),
+            payload_wanted: kernel.payload.wanted,
+            payload_submitted: kernel.payload.submitted,
+            payload_dropped: kernel.payload.dropped(),
+            payload_received: Counts::read(&received.payload),
+            payload_bytes_lost: kernel.payload_bytes_lost,
+            request_bytes_skipped: kernel.bytes_skipped,
+            packets_unreadable: kernel.unreadable,
+            sockets_without_storage: kernel.no_storage,
+            packets_encapsulated: kernel.encapsulated,
+            records_undecoded: Counts::read(&received.undecoded),
+            owners_not_asked: Counts::read(&self.counts.owners_not_asked),
+            candidates_disproved: Counts::read(&self.counts.not_proven),
+            wishes_refused: self.live.control().refused_wishes(),
+        }
+    }
+
+    fn account(&self) -> String {
+        let beat = self.heartbeat();
+        format!(
+            "lifecycle: {} wanted = {} submitted + {} dropped, {} received; payload: {} wanted = {} submitted + {} \
+             dropped, {} received, {} bytes lost; {} events lost",
+            beat.lifecycle_wanted,
+            beat.lifecycle_submitted,
+            beat.lifecycle_dropped,
+            beat.lifecycle_received,
+            beat.payload_wanted,
+            beat.payload_submitted,
+            beat.payload_dropped,
+            beat.payload_received,
+            beat.payload_bytes_lost,
+            beat.events_lost,
+        )
+    }
+}
+
+fn now() -> Timestamp {
+    Clock::now().utc(Clock::monotonic())
+}
+
+fn roots(config: &RunConfig) -> Result<Roots, LiveError> {
+    let found = Roots::of_this_machine();
+    if let Some(cgroup) = &config.cgroup_root
+        && !cgroup.join("cgroup.procs").exists()
+    {
+        return Err(LiveError::Configuration(format!(
+            "--cgroup-root {}: no cgroup v2 hierarchy is mounted there; `observer doctor` shows where one is",
+            cgroup.display()
+        )));
+    }
+    if !config.proc_root.join("self/stat").exists() {
+        return Err(LiveError::Configuration(format!(
+            "--proc-root {}: no process file system is mounted there; mount one: mount -t proc proc {0}",
+            config.proc_root.display()
+        )));
+    }
+    let cgroup = match (&config.cgroup_root, found) {
+        (Some(cgroup), _) => Some(cgroup.clone()),
+        (None, Ok(found)) => found.cgroup,
+        (None, Err(_)) => None,
+    };
+    Ok(Roots { proc: config.proc_root.clone(), cgroup })
+}
+
+/// Something that no other run of the daemon has: the boot's id, and when this run began.
+fn seed(roots: &Roots, now: Timestamp) -> Box<[u8]> {
+    let boot = std::fs::read(roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
+    let pid = std::process::id().to_be_bytes();
+    [boot.as_slice(), &now.0.to_be_bytes(), &pid].concat().into()
+}
+
+fn hostname() -> Option<Arc<str>> {
+    let name = rustix::system::uname();
+    let name = name.nodename().to_string_lossy();
+    (!name.is_empty()).then(|| name.into())
+}

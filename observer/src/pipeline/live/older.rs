@@ -1,0 +1,73 @@
+//! Connections and listeners that are older than the kernel programs.
+
+use std::collections::HashMap;
+
+use observer_core::connection::Party;
+use observer_core::engine::{Opened, Role};
+use observer_core::time::Timestamp;
+
+use super::watched::Watched;
+use crate::attribution::{Owners, Roots};
+use crate::source::ebpf::{Control, OlderSocket};
+use crate::source::existing::Existing;
+
+/// What was there before the kernel programs.
+#[derive(Debug, Default)]
+pub(super) struct Older {
+    /// Watched connections.
+    pub(super) connections: Vec<Opened>,
+    /// Owners of watched listeners by cookie: their later children belong to them.
+    pub(super) listeners: HashMap<u64, Box<Party>>,
+    /// What could not be listed, in words.
+    pub(super) holes: Vec<String>,
+}
+
+/// Lists what is there, and tells the kernel about those of it that are watched.
+pub(super) fn list(roots: &Roots, watched: &Watched, control: &Control, now: Timestamp) -> Older {
+    let mut older = Older::default();
+    let existing = match Existing::list(&mut Owners::new(roots.clone())) {
+        Ok(existing) => existing,
+        Err(error) => {
+            older.holes.push(format!("older connections cannot be listed: {error}"));
+            return older;
+        }
+    };
+    let mut refused = 0_u64;
+    for socket in existing.sockets.iter().filter(|socket| watched.includes(socket)) {
+        let role = match socket.connection {
+            Some((role, _, true)) => Some(role),
+            Some((_, _, false)) => None,
+            None => Some(Role::Server),
+        };
+        let told = OlderSocket {
+            tgid: socket.owner.process.as_ref().map(|process| process.pid),
+            watched: true,
+            role,
+        };
+        if control.tell_older(socket.socket.cookie, told).is_err() {
+            refused += 1;
+        }
+        match socket.opened(now) {
+            Some(opened) => older.connections.push(opened),
+            None => {
+                older.listeners.insert(socket.socket.cookie, Box::new(socket.owner.clone()));
+            }
+        }
+    }
+    if let Err(error) = control.apply() {
+        older.holes.push(format!("the kernel did not take what is known of older sockets: {error}"));
+    }
+    if refused > 0 {
+        older.holes.push(format!("{refused} older sockets did not fit in the kernel's table"));
+    }
+    if existing.sockets_left_out > 0 || existing.namespaces_left_out > 0 {
+        older.holes.push(format!(
+            "{} older sockets and {} network namespaces were beyond the bounds",
+            existing.sockets_left_out, existing.namespaces_left_out
+        ));
+    }
+    for (namespace, error) in existing.unreachable.iter().take(4) {
+        older.holes.push(format!("network namespace {namespace} could not be listed: {error}"));
+    }
+    older
+}

@@ -1,0 +1,57 @@
+//! What the kernel knows about a connection when it becomes known, for whoever finds its owner.
+
+use observer_core::connection::{Party, Process};
+use observer_core::engine::{FaceKey, Role};
+use observer_core::time::Timestamp;
+
+/// The task that called connect, or bound the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    /// Thread group ("pid") in the initial pid namespace.
+    pub tgid: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Command name of the thread at that moment, at most 15 bytes; proves nothing.
+    pub command: String,
+    /// cgroup v2 id.
+    pub cgroup: u64,
+    /// When it called.
+    pub time: Timestamp,
+}
+
+/// A connection that becomes known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Its name.
+    pub key: FaceKey,
+    /// Cookie of its socket; 0 while the accepted socket has shown no packet of its own.
+    pub cookie: u64,
+    /// Cookie of the listener that it was accepted from.
+    pub listener: Option<u64>,
+    /// Cookie of its network namespace, where the kernel says.
+    pub netns_cookie: Option<u64>,
+    /// Its part in the connection; `None` if only user space can tell (the socket is older than the programs).
+    pub role: Option<Role>,
+    /// Why it is watched: bits of `observer_common::reach`. A command name alone is a candidate.
+    pub reach: u32,
+    /// Who connected, or bound the listener.
+    pub caller: Option<Caller>,
+    /// An MPTCP subflow that joined another connection: its bytes are a part of that one's.
+    pub joined: bool,
+}
+
+impl Announced {
+    /// The owner as far as the kernel knows it: who connected holds the socket; who bound a listener only opened it.
+    #[must_use]
+    pub fn party(&self) -> Option<Box<Party>> {
+        let caller = self.caller.as_ref()?;
+        let process = Process { pid: caller.tgid, name: caller.command.clone(), ..Process::default() };
+        let mut party = Party { cgroup_id: Some(caller.cgroup).filter(|id| *id != 0), ..Party::default() };
+        if self.role == Some(Role::Server) {
+            party.opened_by = Some(process);
+        } else {
+            party.process = Some(process);
+        }
+        Some(Box::new(party))
+    }
+}

@@ -1,0 +1,282 @@
+//! What can be changed, asked and wished while the programs run.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use aya::Ebpf;
+use aya::Pod;
+use aya::maps::lpm_trie::{Key, LpmTrie};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use observer_common::{Config, Counters, Mode, OwnerRule, WakeSwitch, role};
+use observer_core::engine::{FaceKey, Role};
+
+use super::scope::command_key;
+use super::{Error, Network, OlderSocket, Scope};
+
+macro_rules! plain {
+    ($($name:ident($record:ty),)*) => {$(
+        #[repr(transparent)]
+        #[derive(Clone, Copy)]
+        struct $name($record);
+        // SAFETY: a record of integers without hidden padding; observer-common asserts it.
+        unsafe impl Pod for $name {}
+    )*};
+}
+
+plain! {
+    PlainConfig(Config),
+    PlainCounters(Counters),
+    PlainSwitch(WakeSwitch),
+    PlainOwner(OwnerRule),
+}
+
+/// Changes, asks and wishes. Cheap to clone; any thread may use it.
+#[derive(Clone)]
+pub struct Control {
+    maps: Arc<Mutex<Maps>>,
+    wake: Arc<Mutex<Array<MapData, PlainSwitch>>>,
+    counters: Arc<PerCpuArray<MapData, PlainCounters>>,
+}
+
+struct Maps {
+    settings: Config,
+    config: Array<MapData, PlainConfig>,
+    ports: Array<MapData, u64>,
+    commands: HashMap<MapData, [u64; 2], u32>,
+    processes: HashMap<MapData, u32, u32>,
+    cgroups: HashMap<MapData, u64, u32>,
+    addresses: LpmTrie<MapData, [u32; 4], u32>,
+    owners: HashMap<MapData, u64, PlainOwner>,
+    feedback: HashMap<MapData, u64, u32>,
+    scope: Scope,
+    olders: u32,
+    /// Faces announced under a name of our own, and the kernel's names of them.
+    named: std::collections::HashMap<FaceKey, u64>,
+    refused_wishes: u64,
+}
+
+fn take<T: TryFrom<aya::maps::Map, Error = MapError>>(
+    ebpf: &mut Ebpf,
+    name: &'static str,
+) -> Result<T, Error> {
+    let map = ebpf.take_map(name).ok_or(Error::Missing(name))?;
+    T::try_from(map).map_err(Error::map(name))
+}
+
+impl Control {
+    pub(super) fn new(ebpf: &mut Ebpf, settings: Config) -> Result<Self, Error> {
+        let maps = Maps {
+            settings,
+            config: take(ebpf, "CONFIG")?,
+            ports: take(ebpf, "PORTS")?,
+            commands: take(ebpf, "COMMANDS")?,
+            processes: take(ebpf, "PROCESSES")?,
+            cgroups: take(ebpf, "CGROUPS")?,
+            addresses: take(ebpf, "ADDRESSES")?,
+            owners: take(ebpf, "OWNERS")?,
+            feedback: take(ebpf, "FEEDBACK")?,
+            scope: Scope::default(),
+            olders: 0,
+            named: std::collections::HashMap::new(),
+            refused_wishes: 0,
+        };
+        Ok(Self {
+            maps: Arc::new(Mutex::new(maps)),
+            wake: Arc::new(Mutex::new(take(ebpf, "WAKE")?)),
+            counters: Arc::new(take(ebpf, "COUNTERS")?),
+        })
+    }
+
+    fn maps(&self) -> MutexGuard<'_, Maps> {
+        self.maps.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Makes `scope` what is watched. Sockets decide again at their next data packet.
+    ///
+    /// # Errors
+    /// [`Error::Map`] if a table of the kernel's is full; entries written until then stay.
+    pub fn set_scope(&self, scope: &Scope) -> Result<(), Error> {
+        self.maps().set_scope(scope)
+    }
+
+    /// Judges a thread group: `Some(true)` watched, `Some(false)` not, `None` forgets it.
+    ///
+    /// # Errors
+    /// As [`Control::set_scope`].
+    pub fn judge_process(&self, tgid: u32, watched: Option<bool>) -> Result<(), Error> {
+        let mut maps = self.maps();
+        let mut scope = maps.scope.clone();
+        match watched {
+            Some(watched) => scope.processes.insert(tgid, watched),
+            None => scope.processes.remove(&tgid),
+        };
+        maps.set_scope(&scope)
+    }
+
+    /// Tells about a socket that is older than the programs, by its cookie.
+    ///
+    /// # Errors
+    /// As [`Control::set_scope`].
+    pub fn tell_older(&self, cookie: u64, socket: OlderSocket) -> Result<(), Error> {
+        let rule = OwnerRule {
+            tgid: socket.tgid.unwrap_or(0),
+            watched: socket.watched.into(),
+            role: u32::from(match socket.role {
+                Some(Role::Client) => role::CLIENT,
+                Some(Role::Server) => role::SERVER,
+                Some(Role::Wire) | None => role::UNKNOWN,
+            }),
+            padding: 0,
+        };
+        let mut maps = self.maps();
+        maps.owners.insert(cookie, PlainOwner(rule), 0).map_err(Error::map("OWNERS"))?;
+        maps.olders += 1;
+        Ok(())
+    }
+
+    /// Makes what [`Control::tell_older`] told take effect: once after many.
+    ///
+    /// # Errors
+    /// As [`Control::set_scope`].
+    pub fn apply(&self) -> Result<(), Error> {
+        self.maps().publish()
+    }
+
+    /// Enough of a connection was seen: the kernel stops copying.
+    pub fn enough(&self, face: FaceKey) {
+        self.wish(face, Mode::ENOUGH);
+    }
+
+    /// The requests of a connection are wanted on: the kernel copies the direction to the server, up to its rate.
+    pub fn read_requests(&self, face: FaceKey) {
+        self.wish(face, Mode::REQUESTS);
+    }
+
+    /// A connection is not to be watched after all.
+    pub fn unwatch(&self, face: FaceKey) {
+        self.wish(face, Mode::ENOUGH);
+    }
+
+    fn wish(&self, face: FaceKey, mode: u8) {
+        let mut maps = self.maps();
+        let key = maps.named.get(&face).copied().unwrap_or(face.0);
+        if maps.feedback.insert(key, u32::from(mode), 0).is_err() {
+            maps.refused_wishes += 1;
+        }
+    }
+
+    pub(super) fn forget(&self, key: u64) {
+        let mut maps = self.maps();
+        // Not there if nothing was ever wished for.
+        let _ = maps.feedback.remove(&key);
+    }
+
+    pub(super) fn named(&self, face: FaceKey, key: u64) {
+        self.maps().named.insert(face, key);
+    }
+
+    /// Wishes that found the kernel's table full; the kernel went on copying up to its budget.
+    #[must_use]
+    pub fn refused_wishes(&self) -> u64 {
+        self.maps().refused_wishes
+    }
+
+    /// The account of every hook, all CPUs together.
+    ///
+    /// # Errors
+    /// [`Error::Map`] if the kernel refuses the look-up.
+    pub fn counters(&self) -> Result<Counters, Error> {
+        let mut sum = Counters::default();
+        for counters in self.counters.get(&0, 0).map_err(Error::map("COUNTERS"))?.iter() {
+            sum.add(&counters.0);
+        }
+        Ok(sum)
+    }
+
+    /// Asks to be woken by the next record.
+    pub(super) fn arm(&self) {
+        let switch = PlainSwitch(WakeSwitch { armed: 1, padding: 0 });
+        let mut wake = self.wake.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        // Without it the reader still wakes by its timeout.
+        let _ = wake.set(0, switch, 0);
+    }
+}
+
+impl Maps {
+    fn set_scope(&mut self, scope: &Scope) -> Result<(), Error> {
+        let old = std::mem::take(&mut self.scope);
+        let result = self.write(&old, scope);
+        self.scope = scope.clone();
+        result?;
+        self.publish()
+    }
+
+    /// Writes what differs: additions first, so that nothing falls between.
+    fn write(&mut self, old: &Scope, new: &Scope) -> Result<(), Error> {
+        for (index, (before, after)) in port_words(old).iter().zip(&port_words(new)).enumerate() {
+            if before != after {
+                let index = u32::try_from(index).unwrap_or(0);
+                self.ports.set(index, after, 0).map_err(Error::map("PORTS"))?;
+            }
+        }
+        for name in new.commands.difference(&old.commands) {
+            self.commands.insert(command_key(name), 1, 0).map_err(Error::map("COMMANDS"))?;
+        }
+        for id in new.cgroups.difference(&old.cgroups) {
+            self.cgroups.insert(id, 1, 0).map_err(Error::map("CGROUPS"))?;
+        }
+        for network in new.addresses.difference(&old.addresses) {
+            self.addresses.insert(&prefix(*network), 1, 0).map_err(Error::map("ADDRESSES"))?;
+        }
+        for (tgid, watched) in &new.processes {
+            if old.processes.get(tgid) != Some(watched) {
+                self.processes
+                    .insert(tgid, if *watched { 1 } else { 2 }, 0)
+                    .map_err(Error::map("PROCESSES"))?;
+            }
+        }
+        let kept: std::collections::BTreeSet<_> = new.commands.iter().map(|name| command_key(name)).collect();
+        for name in old.commands.difference(&new.commands) {
+            if !kept.contains(&command_key(name)) {
+                self.commands.remove(&command_key(name)).map_err(Error::map("COMMANDS"))?;
+            }
+        }
+        for id in old.cgroups.difference(&new.cgroups) {
+            self.cgroups.remove(id).map_err(Error::map("CGROUPS"))?;
+        }
+        for network in old.addresses.difference(&new.addresses) {
+            self.addresses.remove(&prefix(*network)).map_err(Error::map("ADDRESSES"))?;
+        }
+        for tgid in old.processes.keys().filter(|tgid| !new.processes.contains_key(tgid)) {
+            self.processes.remove(tgid).map_err(Error::map("PROCESSES"))?;
+        }
+        Ok(())
+    }
+
+    /// Writes the configuration under a new number.
+    fn publish(&mut self) -> Result<(), Error> {
+        let count = |len: usize| u32::try_from(len).unwrap_or(u32::MAX);
+        let settings = &mut self.settings;
+        settings.generation = settings.generation.checked_add(1).unwrap_or(1);
+        settings.everything = self.scope.everything.into();
+        settings.addresses = count(self.scope.addresses.len());
+        settings.cgroups = count(self.scope.cgroups.len());
+        settings.processes = count(self.scope.processes.len());
+        settings.owners = self.olders;
+        self.config.set(0, PlainConfig(*settings), 0).map_err(Error::map("CONFIG"))
+    }
+}
+
+fn port_words(scope: &Scope) -> Vec<u64> {
+    let mut words = vec![0; 1024];
+    for port in &scope.ports {
+        if let Some(word) = words.get_mut(usize::from(port >> 6)) {
+            *word |= 1 << (port & 63);
+        }
+    }
+    words
+}
+
+fn prefix(network: Network) -> Key<[u32; 4]> {
+    let (length, words) = network.key();
+    Key::new(length, words)
+}

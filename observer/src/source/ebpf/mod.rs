@@ -1,0 +1,29 @@
+//! The live source: kernel programs on the root of the cgroup tree, and what they tell.
+//!
+//! [`Live::start`] loads the programs, fills their maps, attaches them last, and reads their rings on a thread of its
+//! own. [`Control`] changes what is watched while they run, and tells them what is wanted of a connection.
+
+mod announced;
+mod clock;
+mod control;
+mod error;
+mod faces;
+mod handshakes;
+mod live;
+mod object;
+mod programs;
+mod reader;
+mod record;
+mod ring;
+mod scope;
+
+pub use announced::{Announced, Caller};
+pub use clock::Clock;
+pub use control::Control;
+pub use error::Error;
+pub use faces::{Faces, Hear};
+pub use live::{Live, Settings};
+pub use programs::{ProgramCost, cgroup_root};
+pub use reader::Received;
+pub use record::Record;
+pub use scope::{Network, OlderSocket, ParseNetworkError, Scope};

@@ -1,0 +1,197 @@
+//! How connections end, and what never becomes one.
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::time::Duration;
+
+use observer_core::engine::{Ending, Role};
+use observer_core::flow::{Direction, Flags};
+
+use crate::heard::watch;
+use crate::namespace::Namespace;
+use crate::needs_probes;
+use crate::socket::{Socket, reset_on_close};
+
+#[test]
+fn a_refused_connection_says_so() {
+    needs_probes!();
+    let namespace = Namespace::new();
+    let (_live, ear) = watch(&[17101]);
+    namespace.run(|| TcpStream::connect("127.0.0.1:17101").unwrap_err());
+    ear.wait("the end", |log| log.closed.len() == 1);
+    let log = ear.log();
+    assert_eq!(log.ending(log.opened[0].key), Some(Ending::Refused));
+    assert_eq!(log.faces(Role::Server).len(), 0);
+}
+
+#[test]
+fn a_connection_that_nobody_answers_is_timed_out() {
+    needs_probes!();
+    let namespace = Namespace::new();
+    namespace.ip(&["link", "add", "hole", "type", "dummy"]);
+    namespace.ip(&["addr", "add", "10.99.0.1/24", "dev", "hole"]);
+    namespace.ip(&["link", "set", "hole", "up"]);
+    let (_live, ear) = watch(&[17102]);
+    namespace.run(|| {
+        let address: SocketAddr = "10.99.0.2:17102".parse().unwrap();
+        TcpStream::connect_timeout(&address, Duration::from_millis(200)).unwrap_err();
+    });
+    ear.wait("the end", |log| log.closed.len() == 1);
+    let log = ear.log();
+    assert_eq!(log.ending(log.opened[0].key), Some(Ending::TimedOut));
+}
+
+#[test]
+fn a_reset_names_the_end_that_sent_it() {
+    needs_probes!();
+    let namespace = Namespace::new();
+    let (_live, ear) = watch(&[17103]);
+    namespace.run(|| {
+        let listener = TcpListener::bind("127.0.0.1:17103").unwrap();
+        for by_client in [true, false] {
+            let mut client = TcpStream::connect("127.0.0.1:17103").unwrap();
+            let (mut server, _) = listener.accept().unwrap();
+            client.write_all(b"hello").unwrap();
+            server.read_exact(&mut [0; 5]).unwrap();
+            let (first, last) = if by_client { (client, server) } else { (server, client) };
+            reset_on_close(&first);
+            drop(first);
+            drop(last);
+        }
+    });
+    ear.wait("four ends", |log| log.closed.len() == 4);
+    let log = ear.log();
+    let mut endings: Vec<_> =
+        log.opened.iter().map(|face| (face.role, log.ending(face.key).unwrap())).collect();
+    endings.sort_by_key(|(role, ending)| format!("{role:?}{ending:?}"));
+    assert_eq!(
+        endings,
+        [
+            (Role::Client, Ending::ResetByClient),
+            (Role::Client, Ending::ResetByServer),
+            (Role::Server, Ending::ResetByClient),
+            (Role::Server, Ending::ResetByServer),
+        ]
+    );
+}
+
+#[test]
+fn a_connection_that_was_never_accepted_says_so() {
+    needs_probes!();
+    let namespace = Namespace::new();
+    let (_live, ear) = watch(&[17104]);
+    namespace.run(|| {
+        let listener = TcpListener::bind("127.0.0.1:17104").unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:17104").unwrap();
+        client.write_all(b"is anyone there").unwrap();
+        ear.wait("the queued side", |log| log.faces(Role::Server).len() == 1);
+        drop(listener);
+    });
+    ear.wait("both ends", |log| log.closed.len() == 2);
+    let log = ear.log();
+    let server = log.faces(Role::Server)[0].key;
+    assert_eq!(log.ending(server), Some(Ending::NeverAccepted));
+    assert_eq!(log.stream(server, Direction::ToServer), b"is anyone there");
+    assert_eq!(log.ending(log.faces(Role::Client)[0].key), Some(Ending::ResetByServer));
+}
+
+#[test]
+fn bytes_after_a_half_close_are_heard() {
+    needs_probes!();
+    let namespace = Namespace::new();
+    let (_live, ear) = watch(&[17105]);
+    namespace.run(|| {
+        let listener = TcpListener::bind("127.0.0.1:17105").unwrap();
+        let mut client = TcpStream::connect("127.0.0.1:17105").unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        client.write_all(b"ask").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut all = Vec::new();
+        server.read_to_end(&mut all).unwrap();
+        assert!(ear.log().closed.is_empty());
+        server.write_all(&[b'y'; 5000]).unwrap();
+        drop(server);
+        client.read_to_end(&mut all).unwrap();
+    });
+    ear.wait("both ends", |log| log.closed.len() == 2);
+    let log = ear.log();
+    for face in &log.opened {
+        assert_eq!(log.ending(face.key), Some(Ending::Finished));
+        assert_eq!(log.stream(face.key, Direction::ToServer), b"ask");
+        assert_eq!(log.stream(face.key, Direction::ToClient), [b'y'; 5000]);
+    }
+}
+
+#[test]
+fn a_giant_segment_is_cut_into_pieces_that_fit_together() {
+    needs_probes!();
+    let namespace = Namespace::new();
+    // Beyond 64 KiB where the kernel can (6.3); elsewhere the largest there is.
+    let giant = std::process::Command::new("ip")
+        .args(["link", "help"])
+        .output()
+        .is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("gso_ipv4_max_size"));
+    if giant {
+        namespace.ip(&[
+            "link",
+            "set",
+            "lo",
+            "gso_max_size",
+            "180000",
+            "gro_max_size",
+            "180000",
+            "gso_ipv4_max_size",
+            "180000",
+            "gro_ipv4_max_size",
+            "180000",
+        ]);
+    }
+    let mut settings = observer::source::ebpf::Settings { budget: 1 << 20, ..Default::default() };
+    settings.scope.ports.insert(17106);
+    let (live, ear) = crate::heard::watch_with(&settings);
+    let sent: Vec<u8> =
+        (0..900_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    namespace.run(|| {
+        let address: SocketAddr = "127.0.0.1:17106".parse().unwrap();
+        let socket = Socket::new(address, 0).unwrap();
+        socket.bind(address).unwrap();
+        let listener = socket.listen(1).unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                namespace.enter();
+                TcpStream::connect(address).unwrap().write_all(&sent).unwrap();
+            });
+            let mut received = Vec::new();
+            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
+            assert!(received == sent);
+        });
+    });
+    ear.wait("both ends", |log| log.closed.len() == 2);
+    let log = ear.log();
+    let counters = live.counters().unwrap();
+    println!("{counters:?}");
+    for face in &log.opened {
+        // Every byte is accounted for: copied, or told as cut off.
+        let mut at = 0_usize;
+        let base = log
+            .segments
+            .iter()
+            .find(|heard| heard.key == face.key && heard.flags.contains(Flags::SYN))
+            .unwrap()
+            .seq
+            .wrapping_add(1);
+        let mut mine: Vec<_> = log
+            .segments
+            .iter()
+            .filter(|heard| heard.key == face.key && heard.direction == Direction::ToServer && heard.len > 0)
+            .collect();
+        mine.sort_by_key(|heard| heard.seq.wrapping_sub(base));
+        for heard in mine {
+            let offset = heard.seq.wrapping_sub(base) as usize;
+            assert!(offset <= at, "a hole at {at}");
+            assert_eq!(heard.payload, sent[offset..offset + heard.payload.len()]);
+            at = at.max(offset + heard.len as usize);
+        }
+        assert_eq!(at, sent.len());
+    }
+}

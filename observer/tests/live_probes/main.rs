@@ -1,0 +1,25 @@
+//! The kernel programs on real connections, in network namespaces of their own.
+//!
+//! `cargo test -p observer --features probes --test live_probes`, as root. Without either, each test says that it was
+//! skipped and why.
+
+mod cost;
+mod endings;
+mod foreign;
+mod heard;
+mod loss;
+mod namespace;
+mod openings;
+mod scope;
+mod socket;
+
+/// Ends a test with its reason where it cannot run.
+#[macro_export]
+macro_rules! needs_probes {
+    () => {
+        if let Some(reason) = $crate::heard::cannot_run() {
+            println!("skipped: {reason}");
+            return;
+        }
+    };
+}
