@@ -33,9 +33,10 @@ impl Certificates {
         authority.distinguished_name.push(DnType::CommonName, "live authority");
         let authority = CertifiedIssuer::self_signed(authority, KeyPair::generate().unwrap()).unwrap();
         std::fs::write(folder.join("ca.pem"), authority.pem()).unwrap();
-        for (name, names) in
-            [("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]), ("client", vec![])]
-        {
+        for (name, names) in [
+            ("server", vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()]),
+            ("client", vec![]),
+        ] {
             let key = KeyPair::generate().unwrap();
             let mut leaf = CertificateParams::new(names).unwrap();
             leaf.distinguished_name.push(DnType::CommonName, format!("live {name}"));

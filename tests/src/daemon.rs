@@ -45,7 +45,8 @@ impl Daemon {
     /// The same for any command line.
     #[must_use]
     pub fn spawn(command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
+        let mut child =
+            command.stdout(Stdio::piped()).stderr(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let events = Arc::new(Mutex::new(Vec::new()));
         let words = Arc::new(Mutex::new(Vec::new()));
         let (out, error) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
@@ -149,7 +150,11 @@ impl Daemon {
             if let Some(status) = self.child.try_wait().unwrap() {
                 break status;
             }
-            assert!(began.elapsed() < Duration::from_secs(20), "observer does not end: {}", self.words().join("\n"));
+            assert!(
+                began.elapsed() < Duration::from_secs(20),
+                "observer does not end: {}",
+                self.words().join("\n")
+            );
             thread::sleep(Duration::from_millis(5));
         };
         for reader in self.readers.drain(..) {

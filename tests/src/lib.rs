@@ -13,6 +13,7 @@ pub mod capture;
 pub mod certificates;
 pub mod daemon;
 pub mod event;
+pub mod latency;
 pub mod ledger;
 pub mod netns;
 pub mod peer;

@@ -44,7 +44,20 @@ impl Netns {
 
     /// A cable from here to there, both ends up.
     pub fn join(&self, here: &str, other: &Self, there: &str) {
-        ip(&["link", "add", here, "netns", &self.name, "type", "veth", "peer", "name", there, "netns", &other.name]);
+        ip(&[
+            "link",
+            "add",
+            here,
+            "netns",
+            &self.name,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            there,
+            "netns",
+            &other.name,
+        ]);
         self.ip(&["link", "set", here, "up"]);
         other.ip(&["link", "set", there, "up"]);
     }

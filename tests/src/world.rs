@@ -48,7 +48,10 @@ pub fn observer() -> Option<PathBuf> {
 /// Is this program there?
 #[must_use]
 pub fn has(program: &str) -> bool {
-    Command::new("sh").args(["-c", &format!("command -v {program} >/dev/null")]).status().is_ok_and(|it| it.success())
+    Command::new("sh")
+        .args(["-c", &format!("command -v {program} >/dev/null")])
+        .status()
+        .is_ok_and(|it| it.success())
 }
 
 /// Says why a test, or a part of one, tests nothing here.
