@@ -712,10 +712,10 @@ mod tests {
         let released = Event { state: state::ESTABLISHED, ..event(19, mark::RELEASED) };
         assert!(story(role::CLIENT, &[released, fin], 30).closed.is_empty());
         let late = story(role::CLIENT, &[released, fin], 19 + ORPHAN);
-        assert_eq!(late.closed[0].ending, Some(Ending::HalfClosed(Direction::ToServer)));
+        assert_eq!(late.closed[0].ending, Some(Ending::HalfClosedByClient));
         let fin = Event { marks: mark::FIN_OUT | mark::WAS_RELEASED, ..fin };
         let late = story(role::CLIENT, &[released, fin], 20 + LETTING_GO);
-        assert_eq!(late.closed[0].ending, Some(Ending::HalfClosed(Direction::ToServer)));
+        assert_eq!(late.closed[0].ending, Some(Ending::HalfClosedByClient));
     }
 
     #[test]
