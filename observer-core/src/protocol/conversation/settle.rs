@@ -10,8 +10,6 @@ use crate::security::{Reason, Security};
 /// The last word on a reader whose stream stopped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
-    /// All of it is HTTP.
-    Http,
     Verdict(Verdict, Option<Protocol>),
 }
 
@@ -23,7 +21,6 @@ pub(crate) fn stopped(stop: Stop, standing: Standing) -> Outcome {
         Outcome::Verdict(verdict, protocol)
     };
     match standing {
-        Standing::Http => Outcome::Http,
         // What is certain already needs no further bytes, missing or not.
         Standing::Spoken(protocol) => {
             let security = if protocol == Protocol::Ssh { Security::Ssh } else { Security::Plaintext };

@@ -7,7 +7,7 @@
 use crate::flow::Direction::{self, ToClient, ToServer};
 use crate::protocol::Detect;
 use crate::protocol::conversation::{Encapsulation, Notes, Reader, Standing, Step, Streams, begins};
-use crate::protocol::named::Exposed;
+use crate::protocol::named::{Exposed, Protocol};
 use crate::protocol::prefix::{Claim, claim};
 
 /// The longest head that is looked at; longer ones are left to the reader of HTTP.
@@ -131,6 +131,7 @@ impl Reader for HttpConnect {
     }
 
     fn standing(&self) -> Standing {
-        Standing::Http
+        // Whatever the request exposed, what the tunnel carries is not known before it begins.
+        Standing::Upgrading(Protocol::Http)
     }
 }
