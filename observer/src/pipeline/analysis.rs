@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use observer_core::engine::{
     Closed, Copied, Ending, Engine, FaceKey, Input, Limits, Opened, Origin, Report, Role, Tuple,
 };
-use observer_core::flow::{Direction, Flags, Found as Place, Table};
+use observer_core::flow::{Direction, Flags, Found as Place, Segment, Table};
 use observer_core::packet::{Decoded, LinkType, Packet as Decapsulated, decode};
 use observer_core::security::Reason;
 use observer_core::time::Timestamp;
@@ -60,7 +60,7 @@ impl WireShard {
 
     fn segment(&mut self, packet: &Decapsulated<'_>, found: &mut Vec<Found>) {
         let segment = packet.segment;
-        let Place::Face { key, direction, opened, reversed, client_isn, replaced, evicted } =
+        let Place::Face { key, direction, opened, reversed, client_isn, server_isn, replaced, evicted } =
             self.table.find(packet.source, packet.destination, &segment)
         else {
             // What trails a closed face, or contradicts a live one without being answered, says nothing.
@@ -81,6 +81,19 @@ impl WireShard {
         }
         if opened {
             self.open(key, direction, client_isn, packet, found);
+            if let Some(seq) = server_isn {
+                // The answer to the SYN was seen earlier, while it could not be told from a forged one.
+                let (ack, flags) =
+                    (client_isn.unwrap_or(segment.seq).wrapping_add(1), Flags::SYN | Flags::ACK);
+                let answer = Segment { seq, ack, flags, len: 0, payload: &[], ..segment };
+                let input = Input::Segment {
+                    key,
+                    direction: Direction::ToClient,
+                    segment: answer,
+                    copied: Copied::All,
+                };
+                self.feed(input, found);
+            }
         }
         if reversed {
             self.feed(Input::Reversed(key), found);
@@ -100,7 +113,7 @@ impl WireShard {
             Direction::ToServer => (packet.source, packet.destination),
             Direction::ToClient => (packet.destination, packet.source),
         };
-        let origin = if packet.segment.flags.contains(Flags::SYN) {
+        let origin = if packet.segment.flags.contains(Flags::SYN) || client_isn.is_some() {
             Origin::Handshake
         } else {
             Origin::MidStream { reason: Reason::StartedBeforeObserver, oriented: false }
