@@ -40,6 +40,12 @@ impl History {
                 self.bytes
                     .drain(..(self.bytes.len() + bytes.len()).saturating_sub(keep).min(self.bytes.len()));
             }
+            let needed = self.bytes.len() + bytes.len();
+            if needed > self.bytes.capacity() {
+                // Doubled, but never past what may be kept.
+                let room = (needed * 2).min(keep + keep / 2).max(needed);
+                self.bytes.reserve_exact(room - self.bytes.len());
+            }
             self.bytes.extend_from_slice(bytes);
         }
         if self.bytes.capacity() > self.bytes.len() * 4 + 1024 {

@@ -21,7 +21,8 @@ pub enum Opening {
 ///
 /// **What is believed.** A segment counts if its place and its acknowledgement lie within 64 MiB of what the
 /// receiver of each has (RFC 9293, section 3.10.7.4, with a bound in place of the advertised window, which a source
-/// need not know). One that lies further ahead counts once the other side acknowledges that place. A reset counts
+/// need not know). One that lies further ahead counts once the other side acknowledges that place. An acknowledgement
+/// of more than was sent counts once the sender gets there, or at the end. A reset counts
 /// if it lies between what the receiver acknowledged and what the sender sent (RFC 5961, section 3.2, is stricter
 /// and would be wrong on a capture with holes), and is taken back when its sender goes on.
 ///
@@ -351,5 +352,7 @@ impl Flow {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -39,7 +39,10 @@ impl Stream {
         if !self.started || ack.wrapping_sub(beyond).cast_signed().unsigned_abs() > AGREEMENT {
             return;
         }
-        let skipped = u64::from(beyond.wrapping_sub(self.seq(self.next)));
+        // Ahead, that is; a place behind would be a jump of almost 4 GiB.
+        let Ok(skipped) = u64::try_from(beyond.wrapping_sub(self.seq(self.next)).cast_signed()) else {
+            return;
+        };
         self.next += skipped;
         self.acked = self.acked.max(self.next);
         self.fin = 0;
