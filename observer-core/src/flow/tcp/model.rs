@@ -10,7 +10,7 @@ const LONGEST: u32 = 4000;
 
 fn truth(direction: Direction, at: u64) -> u8 {
     u8::try_from((at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) & 0xff).unwrap()
-        ^ (0x55 * (direction.index() as u8))
+        ^ [0, 0x55][direction.index()]
 }
 
 #[derive(Default)]
