@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use observer_core::engine::{
     Closed, Copied, Ending, Engine, FaceKey, Input, Limits, Opened, Origin, Report, Role, Tuple,
 };
-use observer_core::flow::{Direction, Flags, Found as Place, Segment, Table};
+use observer_core::flow::{Direction, Flags, Found as Place, Table};
 use observer_core::packet::{Decoded, LinkType, Packet as Decapsulated, decode};
 use observer_core::security::Reason;
 use observer_core::time::Timestamp;
@@ -80,20 +80,7 @@ impl WireShard {
             }
         }
         if opened {
-            self.open(key, direction, client_isn, packet, found);
-            if let Some(seq) = server_isn {
-                // The answer to the SYN was seen earlier, while it could not be told from a forged one.
-                let (ack, flags) =
-                    (client_isn.unwrap_or(segment.seq).wrapping_add(1), Flags::SYN | Flags::ACK);
-                let answer = Segment { seq, ack, flags, len: 0, payload: &[], ..segment };
-                let input = Input::Segment {
-                    key,
-                    direction: Direction::ToClient,
-                    segment: answer,
-                    copied: Copied::All,
-                };
-                self.feed(input, found);
-            }
+            self.open(key, direction, (client_isn, server_isn), packet, found);
         }
         if reversed {
             self.feed(Input::Reversed(key), found);
@@ -105,7 +92,7 @@ impl WireShard {
         &mut self,
         key: FaceKey,
         direction: Direction,
-        client_isn: Option<u32>,
+        (client_isn, server_isn): (Option<u32>, Option<u32>),
         packet: &Decapsulated<'_>,
         found: &mut Vec<Found>,
     ) {
@@ -129,6 +116,7 @@ impl WireShard {
             party: None,
             subflow: false,
             client_isn,
+            server_isn,
         };
         self.feed(Input::Opened(opened), found);
     }
