@@ -100,7 +100,7 @@ impl WireShard {
             Direction::ToServer => (packet.source, packet.destination),
             Direction::ToClient => (packet.destination, packet.source),
         };
-        let origin = if packet.segment.flags.contains(Flags::SYN) {
+        let origin = if packet.segment.flags.contains(Flags::SYN) || client_isn.is_some() {
             Origin::Handshake
         } else {
             Origin::MidStream { reason: Reason::StartedBeforeObserver, oriented: false }
