@@ -18,9 +18,11 @@ fn difference(truth: &Value, told: &Told) -> Option<String> {
         wrong.push("not classified once and closed once".to_owned());
     }
     for event in told.classified.iter().chain(&told.closed) {
-        for (field, path) in
-            [("security", "control_plane.security"), ("reason", "control_plane.reason"), ("protocol", "network.protocol")]
-        {
+        for (field, path) in [
+            ("security", "control_plane.security"),
+            ("reason", "control_plane.reason"),
+            ("protocol", "network.protocol"),
+        ] {
             // A connection that is open when the observer ends says so in place of why its verdict is missing.
             let over = path == "control_plane.reason" && event.text(path) == "still_open";
             if let Some(wanted) = truth[field].as_str()
@@ -62,8 +64,7 @@ fn every_shape_of_connection_is_told_as_it_was() {
     let (near, far) = Netns::pair();
     near.address("lo", "10.99.0.1/32");
     near.run(|| std::fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3").unwrap());
-    let daemon =
-        Daemon::start(&["--port", "21000-21099", "--process", "none", "--verdict-timeout", "2s"]);
+    let daemon = Daemon::start(&["--port", "21000-21099", "--process", "none", "--verdict-timeout", "2s"]);
     let mut act = Script::start(&near, &["cases", "21000", "10.77.0.2"]);
     let mut truths = Vec::new();
     loop {
