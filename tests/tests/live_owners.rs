@@ -187,7 +187,7 @@ fn check(told: &Told, pids: [u64; 2], dialled: &str, peer: &str) {
 fn a_service_address_is_told_as_dialled_with_the_backend_beside_it() {
     let _world = world!();
     let rules = "table ip t { chain p { type nat hook prerouting priority dstnat; \
-                 ip daddr 10.96.0.1 tcp dport 23021 dnat to 10.78.2.2:23022; } }";
+                 ip daddr 10.96.0.1 tcp dport 23021 dnat to 10.78.2.2:23022\n}\n}\n";
     if let Some((told, pids, peer)) = translated(rules, "10.96.0.1:23021") {
         check(&told, pids, "10.96.0.1:23021", &peer);
         assert!(told.last().at("source.nat").is_null());
@@ -198,8 +198,8 @@ fn a_service_address_is_told_as_dialled_with_the_backend_beside_it() {
 fn a_masqueraded_client_is_told_with_both_addresses() {
     let _world = world!();
     let rules = "table ip t { chain p { type nat hook prerouting priority dstnat; \
-                 ip daddr 10.96.0.1 tcp dport 23021 dnat to 10.78.2.2:23022; } \
-                 chain q { type nat hook postrouting priority srcnat; oifname back0 masquerade; } }";
+                 ip daddr 10.96.0.1 tcp dport 23021 dnat to 10.78.2.2:23022\n}\n \
+                 chain q { type nat hook postrouting priority srcnat; oifname back0 masquerade\n}\n}\n";
     if let Some((told, pids, peer)) = translated(rules, "10.96.0.1:23021") {
         assert!(peer.contains("10.78.2.1"), "{peer}");
         check(&told, pids, "10.96.0.1:23021", &peer);
@@ -234,7 +234,8 @@ fn connections_and_listeners_older_than_the_daemon_have_owners() {
         told.iter().find(|it| it.client() == address).unwrap_or_else(|| panic!("no event for {address:?}"))
     };
     let (old, silent, young) = (find(old_address), find(silent_address), find(young_address));
-    assert_eq!(told.len(), 3);
+    let lines: Vec<_> = told.iter().map(Told::line).collect();
+    assert_eq!(told.len(), 3, "{}", lines.join("\n"));
     for (told, pid) in [old, silent, young].into_iter().zip(pids) {
         let event = told.last();
         assert_eq!(event.number(CLIENT), Some(pid.into()), "{}", event.value);
