@@ -30,7 +30,7 @@ impl Http1 {
                     let data = hold.data();
                     let outer = self.forced;
                     self.forced |= hold.is_over();
-                    self.settle(log, direction, data, hold.is_cut());
+                    moved |= self.settle(log, direction, data, hold.is_cut());
                     let n = self.consume(log, direction, data);
                     self.forced = outer;
                     hold.consume(n);
