@@ -1,6 +1,8 @@
 //! Builds the kernel programs and leaves them where `source::ebpf::object` embeds them, if the feature `probes` asks
 //! for it. Without it no BPF toolchain is needed.
 
+#![allow(clippy::print_stdout, reason = "a build script speaks to cargo on standard output")]
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     println!("cargo:rerun-if-changed=../observer-common/src");

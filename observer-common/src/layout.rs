@@ -91,9 +91,8 @@ macro_rules! record {
 pub(crate) use record;
 
 #[cfg(test)]
+#[allow(unreachable_pub, reason = "the macro declares what the crate publishes")]
 mod tests {
-    use super::*;
-
     record! {
         /// Fixture.
         pub struct Sample: 16 {

@@ -33,7 +33,7 @@ fn read(pieces: &[(Direction, &[u8])]) -> (Summary, Vec<Request>, Security) {
     http.end(Direction::ToClient, End::Fin);
     http.conclude(Reason::StillOpen);
     requests.append(&mut http.take_requests());
-    (http.summary(), requests, http.verdict().security)
+    (http.summary().clone(), requests, http.verdict().security)
 }
 
 #[test]

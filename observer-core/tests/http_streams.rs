@@ -13,7 +13,7 @@ const S: Direction = Direction::ToClient;
 fn finish(mut http: Http) -> (Summary, Vec<Request>) {
     http.conclude(Reason::StillOpen);
     let requests = http.take_requests();
-    (http.summary(), requests)
+    (http.summary().clone(), requests)
 }
 
 fn read(client: &[u8], server: &[u8]) -> (Summary, Vec<Request>) {
@@ -107,7 +107,14 @@ fn an_https_server_that_answers_in_plain_text_is_plaintext() {
     http.end(S, End::Fin);
     http.conclude(Reason::StillOpen);
     assert_eq!(http.verdict().security, Security::Plaintext);
-    assert_eq!(http.summary().first_response.unwrap().status, 400);
+    assert_eq!(http.summary().first_response.as_ref().unwrap().status, 400);
+}
+
+#[test]
+fn a_tls_hello_to_a_plain_server_is_no_missed_request() {
+    let (summary, _) =
+        read(b"\x16\x03\x01\x02\0\x01", b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+    assert_eq!((summary.missed, summary.client_not_http, summary.responses), (0, true, 1));
 }
 
 const SECRET: &str = "Zq7vX2mP9tKc4RbW8sLd3NfH6yGj5Ua1";

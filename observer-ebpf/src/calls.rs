@@ -34,11 +34,13 @@ pub fn dialled<const VERSION: u8>(ctx: *mut bpf_sock_addr) {
             emit::count(|counters| addr_of_mut!((*counters).no_storage), 1);
             return;
         }
-        if (*socket).announced != 0 {
-            // The socket was connected before (and disconnected, or refused): another connection, another name.
-            (*socket).epoch = (*socket).epoch.wrapping_add(1);
+        if (*socket).cookie != 0 {
+            if (*socket).announced != 0 {
+                // The socket was connected before (and disconnected, or refused): another connection, another name.
+                (*socket).epoch = (*socket).epoch.wrapping_add(1);
+            }
+            forget(socket);
         }
-        forget(socket);
         (*socket).cookie = bpf_get_socket_cookie(ctx.cast());
         (*socket).role = role::CLIENT;
         caller(socket);

@@ -14,11 +14,11 @@ use observer_common::{
     WIRE_VERSION, face_key, flag, kind, mark, next_piece,
 };
 
-use crate::headers::{FIN, Headers, RST, SYN};
+use crate::headers::{FIN, Headers, RST, SYN, forget};
 use crate::maps::{CONFIG, COUNTERS, LIFECYCLE, NETNS_COOKIE, PAYLOAD, WAKE};
 
-/// Pieces of one segment: enough for the default budget and the parts that a first and a last piece waste.
-const PIECES: u32 = 6;
+/// Pieces of the largest class that one segment may take before its last piece: enough for the default budget.
+const FULL: u32 = 5;
 
 /// The socket's counters, read before the packet took effect.
 pub struct Tcp {
@@ -377,45 +377,53 @@ pub unsafe fn payload(
     plan: &Plan,
     zero: u64,
 ) {
-    // 64 bits wide, as the verifier counts: its bounds of a narrower sum would grow from turn to turn.
-    let allowed = u64::from(plan.allowed).wrapping_add(zero);
+    let headers = &headers.forgotten(zero);
+    let allowed = forget(plan.allowed.into(), zero);
     let plan = Plan {
-        key: plan.key.wrapping_add(zero),
+        key: forget(plan.key, zero),
         allowed: plan.allowed,
-        last: plan.last.wrapping_add(zero),
-        now: plan.now.wrapping_add(zero),
-        rcv_nxt: plan.rcv_nxt,
-        role: (u64::from(plan.role)).wrapping_add(zero) as u8,
-        flags: (u64::from(plan.flags)).wrapping_add(zero) as u8,
+        last: forget(plan.last, zero),
+        now: forget(plan.now, zero),
+        rcv_nxt: forget(plan.rcv_nxt.into(), zero) as u32,
+        role: forget(plan.role.into(), zero) as u8,
+        flags: forget(plan.flags.into(), zero) as u8,
     };
     let mut done: u64 = zero;
     let mut pieces = 0;
-    while pieces < PIECES && done < allowed {
-        let next = next_piece(allowed.wrapping_sub(done) as u32);
-        // The last piece answers for all that is not copied.
-        let ends = done.wrapping_add(next.bytes.into()) >= allowed || pieces + 1 == PIECES;
-        let len = if ends { headers.len.wrapping_sub(done as u32) } else { next.bytes };
-        let last = if ends { plan.last } else { 0 };
+    while pieces < FULL && allowed.wrapping_sub(done) > u64::from(CLASSES[3]) {
         let piece = Piece {
             headers,
             plan: &plan,
             direction,
             done: done as u32,
-            bytes: next.bytes,
-            len,
-            last: last.wrapping_add(zero) as u8,
+            bytes: CLASSES[3],
+            len: CLASSES[3],
+            last: 0,
         };
         // SAFETY: the caller checked `skb` and `socket`.
-        unsafe {
-            match next.class {
-                0 => piece.emit::<256>(skb, socket),
-                1 => piece.emit::<1024>(skb, socket),
-                2 => piece.emit::<4096>(skb, socket),
-                _ => piece.emit::<16384>(skb, socket),
-            }
-        }
-        done = done.wrapping_add(next.bytes.into()).wrapping_add(zero);
+        unsafe { piece.emit::<16384>(skb, socket) };
+        done = done.wrapping_add(CLASSES[3].into()).wrapping_add(zero);
         pieces += 1;
+    }
+    // The last piece answers for all that is not copied.
+    let next = next_piece(allowed.wrapping_sub(done) as u32);
+    let piece = Piece {
+        headers,
+        plan: &plan,
+        direction,
+        done: done as u32,
+        bytes: next.bytes,
+        len: headers.len.wrapping_sub(done as u32),
+        last: plan.last as u8,
+    };
+    // SAFETY: as above.
+    unsafe {
+        match next.class {
+            0 => piece.emit::<256>(skb, socket),
+            1 => piece.emit::<1024>(skb, socket),
+            2 => piece.emit::<4096>(skb, socket),
+            _ => piece.emit::<16384>(skb, socket),
+        }
     }
 }
 

@@ -6,6 +6,15 @@
 #![no_main]
 #![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+/// A diagnostic line, where the feature `kernel-log` asks for them. Never on the way of a packet: a line costs two
+/// passes over its arguments and up to 8 KiB.
+macro_rules! say {
+    ($($argument:tt)*) => {
+        #[cfg(feature = "kernel-log")]
+        aya_log_ebpf::debug!($($argument)*);
+    };
+}
+
 mod calls;
 mod emit;
 mod headers;
@@ -39,6 +48,7 @@ pub fn observer_in(ctx: SkBuffContext) -> i32 {
 #[cgroup_sock_addr(connect4)]
 pub fn observer_dial4(ctx: SockAddrContext) -> i32 {
     calls::dialled::<4>(ctx.sock_addr);
+    say!(&ctx, "tgid {} dials over IPv4", aya_ebpf::EbpfContext::tgid(&ctx));
     ALLOW
 }
 
@@ -46,6 +56,7 @@ pub fn observer_dial4(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock_addr(connect6)]
 pub fn observer_dial6(ctx: SockAddrContext) -> i32 {
     calls::dialled::<6>(ctx.sock_addr);
+    say!(&ctx, "tgid {} dials over IPv6", aya_ebpf::EbpfContext::tgid(&ctx));
     ALLOW
 }
 
@@ -53,6 +64,7 @@ pub fn observer_dial6(ctx: SockAddrContext) -> i32 {
 #[cgroup_sock(post_bind4)]
 pub fn observer_bind4(ctx: SockContext) -> i32 {
     calls::bound(ctx.sock);
+    say!(&ctx, "tgid {} binds over IPv4", aya_ebpf::EbpfContext::tgid(&ctx));
     ALLOW
 }
 
@@ -60,6 +72,7 @@ pub fn observer_bind4(ctx: SockContext) -> i32 {
 #[cgroup_sock(post_bind6)]
 pub fn observer_bind6(ctx: SockContext) -> i32 {
     calls::bound(ctx.sock);
+    say!(&ctx, "tgid {} binds over IPv6", aya_ebpf::EbpfContext::tgid(&ctx));
     ALLOW
 }
 
@@ -67,6 +80,7 @@ pub fn observer_bind6(ctx: SockContext) -> i32 {
 #[cgroup_sock(sock_release)]
 pub fn observer_gone(ctx: SockContext) -> i32 {
     calls::released(ctx.sock);
+    say!(&ctx, "tgid {} lets a socket go", aya_ebpf::EbpfContext::tgid(&ctx));
     ALLOW
 }
 

@@ -327,6 +327,7 @@ mod tests {
                 origin: Origin::Handshake,
                 subflow: false,
                 client_isn: None,
+                server_isn: None,
                 party,
             })));
         }

@@ -79,8 +79,13 @@ impl Face {
             flow: Flow::new(opening, opened.time, flow::Limits::default()),
             talk: Talk::Unspoken,
         };
-        if let Some(isn) = opened.client_isn {
-            face.listen(|flow, ear| flow.begin(Direction::ToServer, isn, ear));
+        for (direction, isn) in
+            [(Direction::ToServer, opened.client_isn), (Direction::ToClient, opened.server_isn)]
+        {
+            if let Some(isn) = isn {
+                face.handshake = true;
+                face.listen(|flow, ear| flow.begin(direction, isn, ear));
+            }
         }
         face
     }

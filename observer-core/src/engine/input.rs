@@ -69,6 +69,8 @@ pub struct Opened {
     pub subflow: bool,
     /// Initial sequence number of the end that dialled, where the source knows it and will give no segment that shows it.
     pub client_isn: Option<u32>,
+    /// Likewise of the end that listened.
+    pub server_isn: Option<u32>,
     /// The owner of the local end; absent for [`Role::Wire`] and while it is being looked up.
     pub party: Option<Box<Party>>,
 }

@@ -1,15 +1,19 @@
 //! One TCP connection as one observer saw it: segments in, two ordered byte streams out.
 
+mod ends;
+mod found;
 mod held;
 mod limits;
+mod occupant;
 mod segment;
 mod stream;
 mod table;
 mod tcp;
 
+pub use found::Found;
 pub use limits::Limits;
 pub use segment::{Direction, Flags, Segment};
-pub use table::{Found, Table};
+pub use table::Table;
 pub use tcp::{Flow, Opening, Sent};
 
 /// Why bytes of a stream are missing for good.

@@ -3,17 +3,22 @@
 //! Everything borrows from the frame. Checksums are not verified: with offloading the capture sees them before they
 //! are filled in. VLAN tags are skipped and do not tell connections apart.
 
+mod datagram;
+mod fragments;
 mod ip;
 mod link;
 mod tcp;
+mod whole;
 
 use std::net::SocketAddr;
 
 use crate::flow::Segment;
 use crate::time::Timestamp;
 
+pub use fragments::{FragmentCounts, FragmentLimits, Fragments};
 pub use ip::{Fragment, Ip};
 pub use link::LinkType;
+pub use whole::Whole;
 
 /// Why a frame gives no segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -48,7 +53,7 @@ pub struct Packet<'a> {
 pub enum Decoded<'a> {
     /// A whole segment.
     Segment(Packet<'a>),
-    /// A piece of an IP packet that carries TCP.
+    /// A piece of an IP packet that carries TCP, for [`Fragments`].
     Fragment(Fragment<'a>),
 }
 

@@ -60,7 +60,7 @@ impl WireShard {
 
     fn segment(&mut self, packet: &Decapsulated<'_>, found: &mut Vec<Found>) {
         let segment = packet.segment;
-        let Place::Face { key, direction, opened, reversed, client_isn, replaced, evicted } =
+        let Place::Face { key, direction, opened, reversed, client_isn, server_isn, replaced, evicted } =
             self.table.find(packet.source, packet.destination, &segment)
         else {
             // What trails a closed face, or contradicts a live one without being answered, says nothing.
@@ -80,7 +80,7 @@ impl WireShard {
             }
         }
         if opened {
-            self.open(key, direction, client_isn, packet, found);
+            self.open(key, direction, (client_isn, server_isn), packet, found);
         }
         if reversed {
             self.feed(Input::Reversed(key), found);
@@ -92,7 +92,7 @@ impl WireShard {
         &mut self,
         key: FaceKey,
         direction: Direction,
-        client_isn: Option<u32>,
+        (client_isn, server_isn): (Option<u32>, Option<u32>),
         packet: &Decapsulated<'_>,
         found: &mut Vec<Found>,
     ) {
@@ -116,6 +116,7 @@ impl WireShard {
             party: None,
             subflow: false,
             client_isn,
+            server_isn,
         };
         self.feed(Input::Opened(opened), found);
     }

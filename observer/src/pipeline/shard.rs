@@ -27,6 +27,7 @@ pub(super) trait Shard: Send {
 /// Tells which shard a packet belongs to. It sees every packet once, in capture order.
 pub(super) trait Router: Send {
     /// The shard of a packet, below [`SHARDS`]; `None` if no flow wants it, which the router counts by reason.
-    /// `joined` may be filled with a frame that takes the packet's place (the datagram that its fragment completes).
-    fn route(&mut self, packet: &Packet, frame: &[u8], joined: &mut Vec<u8>) -> Option<u8>;
+    /// `joined` may be set to a packet and its frame that take the packet's place (the datagram that its fragment
+    /// completes).
+    fn route(&mut self, packet: &Packet, frame: &[u8], joined: &mut Option<(Packet, Vec<u8>)>) -> Option<u8>;
 }

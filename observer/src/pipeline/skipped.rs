@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use observer_core::packet::Skip;
+use observer_core::packet::{FragmentCounts, Skip};
 
 /// Packets that no connection wanted, by reason.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,9 +27,10 @@ impl Skipped {
         } += 1;
     }
 
-    /// A fragment was skipped.
-    pub(super) fn fragment(&mut self) {
-        self.fragments += 1;
+    /// Datagrams that could not be joined from their fragments.
+    pub(super) const fn datagrams(&mut self, counts: &FragmentCounts) {
+        self.fragments +=
+            counts.overlapping + counts.malformed + counts.too_many + counts.timed_out + counts.evicted;
     }
 
     /// Adds up two counts.
@@ -57,7 +58,7 @@ impl fmt::Display for Skipped {
             (self.unknown_link, "of an unknown link type"),
             (self.truncated, "cut within a header"),
             (self.malformed, "malformed"),
-            (self.fragments, "IP fragments"),
+            (self.fragments, "IP datagrams whose fragments do not make a whole"),
         ] {
             if count > 0 {
                 write!(f, "{separator}{count} {what}")?;
@@ -77,9 +78,12 @@ mod tests {
         let mut skipped = Skipped::default();
         assert_eq!(skipped.to_string(), "");
         skipped.count(Skip::NotTcp);
-        skipped.fragment();
+        skipped.datagrams(&FragmentCounts { fragments: 3, timed_out: 1, ..FragmentCounts::default() });
         let mut sum = skipped;
         sum.add(&skipped);
-        assert_eq!(sum.to_string(), "; skipped: 2 not TCP, 2 IP fragments");
+        assert_eq!(
+            sum.to_string(),
+            "; skipped: 2 not TCP, 2 IP datagrams whose fragments do not make a whole"
+        );
     }
 }

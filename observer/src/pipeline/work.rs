@@ -56,17 +56,15 @@ impl Work {
         self.routes.clear();
         self.ticks.clear();
         self.joined.clear();
-        let mut joined = Vec::new();
+        let mut joined = None;
         for (at, packet) in self.block.packets().iter().enumerate() {
             if packet.time >= clock.told + GRAIN {
                 clock.told = packet.time;
                 self.ticks.push((at, packet.time));
             }
             let route = router.route(packet, self.block.frame(packet), &mut joined).unwrap_or(NOWHERE);
-            if !joined.is_empty() {
-                let length = u32::try_from(joined.len()).unwrap_or(u32::MAX);
-                let packet = Packet { start: 0, captured: length, original: length, ..*packet };
-                self.joined.push((at, packet, core::mem::take(&mut joined)));
+            if let Some((packet, frame)) = joined.take() {
+                self.joined.push((at, packet, frame));
             }
             self.routes.push(route);
         }

@@ -28,9 +28,12 @@ fn a_refused_connection_says_so() {
 fn a_connection_that_nobody_answers_is_timed_out() {
     needs_probes!();
     let namespace = Namespace::new();
-    namespace.ip(&["link", "add", "hole", "type", "dummy"]);
+    // A wire whose other end is nobody's.
+    namespace.ip(&["link", "add", "hole", "type", "veth", "peer", "name", "end"]);
     namespace.ip(&["addr", "add", "10.99.0.1/24", "dev", "hole"]);
     namespace.ip(&["link", "set", "hole", "up"]);
+    namespace.ip(&["link", "set", "end", "up"]);
+    namespace.ip(&["neigh", "add", "10.99.0.2", "lladdr", "02:00:00:00:00:02", "dev", "hole"]);
     let (_live, ear) = watch(&[17102]);
     namespace.run(|| {
         let address: SocketAddr = "10.99.0.2:17102".parse().unwrap();

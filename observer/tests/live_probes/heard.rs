@@ -1,5 +1,6 @@
 //! What a test hears from the live source.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,10 +25,11 @@ pub(crate) struct Heard {
 pub(crate) struct Log {
     pub(crate) announced: Vec<Announced>,
     pub(crate) opened: Vec<Opened>,
+    keys: HashSet<FaceKey>,
     pub(crate) segments: Vec<Heard>,
     pub(crate) closed: Vec<Closed>,
     pub(crate) lost: Vec<Lost>,
-    /// Things said of a face before it was opened.
+    /// Things said of a face before it was opened, or openings said twice.
     pub(crate) premature: Vec<String>,
 }
 
@@ -65,9 +67,14 @@ impl Hear for Ear {
     fn input(&mut self, input: Input<'_>) {
         let mut log = self.log();
         match input {
-            Input::Opened(opened) => log.opened.push(opened),
+            Input::Opened(opened) => {
+                if !log.keys.insert(opened.key) {
+                    log.premature.push(format!("{:?} opened twice", opened.key));
+                }
+                log.opened.push(opened);
+            }
             Input::Segment { key, direction, segment, .. } => {
-                if !log.opened.iter().any(|opened| opened.key == key) {
+                if !log.keys.contains(&key) {
                     log.premature.push(format!("segment of {key:?}"));
                 }
                 log.segments.push(Heard {
@@ -79,7 +86,7 @@ impl Hear for Ear {
                     payload: segment.payload.to_vec(),
                 });
             }
-            Input::Party { .. } => {}
+            Input::Party { .. } | Input::Reversed(_) => {}
             Input::Closed(closed) => log.closed.push(closed),
             Input::Lost(lost) => log.lost.push(lost),
         }

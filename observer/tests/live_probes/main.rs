@@ -3,6 +3,16 @@
 //! `cargo test -p observer --features probes --test live_probes`, as root. Without either, each test says that it was
 //! skipped and why.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a test fails by panicking, says what it measured, and casts numbers that it chose itself"
+)]
+
 mod cost;
 mod endings;
 mod foreign;

@@ -111,7 +111,7 @@ impl Conversation {
     #[must_use]
     pub fn http(&self) -> Option<http::Summary> {
         match &self.stage {
-            Stage::Http(http) => Some(http.summary()),
+            Stage::Http(http) => Some(http.summary().clone()),
             _ => None,
         }
     }

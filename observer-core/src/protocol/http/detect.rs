@@ -1,6 +1,9 @@
 //! Whether the first bytes of a stream are HTTP.
 
+use core::ops::Range;
+
 use super::MAX_HEAD;
+use super::redact;
 use crate::flow::Direction;
 use crate::protocol::Detect;
 
@@ -59,65 +62,121 @@ pub(super) fn preface(bytes: &[u8]) -> Detect {
     }
 }
 
-/// A token byte (RFC 9110, section 5.6.2).
-pub(super) fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+/// A request line of HTTP/1.x (RFC 9112, section 3), whole.
+#[derive(Debug)]
+pub(super) struct RequestLine {
+    /// Bytes of the method.
+    pub(super) method: usize,
+    /// Where the target is.
+    pub(super) target: Range<usize>,
+    /// The digit after `HTTP/1.`.
+    pub(super) minor: u8,
+    /// Bytes of the line with its end.
+    pub(super) end: usize,
 }
 
-/// A request line of HTTP/1.x up to its line end (RFC 9112, section 3).
+impl RequestLine {
+    /// The line that `bytes` begin with, if it is one.
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        Self::scan(bytes).ok()
+    }
+
+    fn scan(bytes: &[u8]) -> Result<Self, Detect> {
+        let method = bytes.iter().take(MAX_METHOD + 1).take_while(|b| redact::is(**b, redact::TOKEN)).count();
+        if method == 0 && !bytes.is_empty() || method > MAX_METHOD {
+            return Err(Detect::No);
+        }
+        match bytes.get(method) {
+            None => return Err(Detect::NeedMore),
+            Some(b' ') => {}
+            Some(_) => return Err(Detect::No),
+        }
+        let start = method + 1;
+        let target = target_length(&bytes[start..]);
+        match bytes.get(start + target) {
+            None if target < MAX_HEAD => return Err(Detect::NeedMore),
+            Some(b' ') if target > 0 && target < MAX_HEAD => {}
+            _ => return Err(Detect::No),
+        }
+        let version = start + target + 1;
+        let tail = version_tail(&bytes[version..])?;
+        let end = match tail {
+            [] | [b'\r'] => return Err(Detect::NeedMore),
+            [b'\n', ..] => bytes.len() - tail.len() + 1,
+            [b'\r', b'\n', ..] => bytes.len() - tail.len() + 2,
+            _ => return Err(Detect::No),
+        };
+        Ok(Self { method, target: start..start + target, minor: bytes[version + NAME.len()], end })
+    }
+}
+
+/// Bytes up to the first that no target holds, at most [`MAX_HEAD`].
+fn target_length(bytes: &[u8]) -> usize {
+    bytes.iter().take(MAX_HEAD).take_while(|b| redact::is(**b, redact::TARGET)).count()
+}
+
+/// Whether `bytes` begin with a request line.
 pub(super) fn request_line(bytes: &[u8]) -> Detect {
-    let method = bytes.iter().take(MAX_METHOD + 1).take_while(|b| is_token(**b)).count();
-    if method == 0 && !bytes.is_empty() || method > MAX_METHOD {
-        return Detect::No;
+    RequestLine::scan(bytes).map_or_else(|open| open, |_| Detect::Yes)
+}
+
+/// Asks [`request_line`] of a beginning that grows, without reading a long target again for each byte that comes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Glance {
+    /// So many bytes hold the method, the space and a part of the target.
+    seen: usize,
+}
+
+impl Glance {
+    /// What [`request_line`] says of `bytes`, which begin with those given before.
+    pub(super) fn request_line(&mut self, bytes: &[u8]) -> Detect {
+        if self.seen > 0 && bytes.len() < MAX_HEAD {
+            let more = bytes.get(self.seen..).unwrap_or_default();
+            if target_length(more) == more.len() {
+                self.seen = bytes.len();
+                return Detect::NeedMore;
+            }
+        }
+        let found = request_line(bytes);
+        if found == Detect::NeedMore && bytes.iter().filter(|b| **b == b' ').count() == 1 {
+            self.seen = bytes.len();
+        }
+        found
     }
-    match bytes.get(method) {
-        None => return Detect::NeedMore,
-        Some(b' ') => {}
-        Some(_) => return Detect::No,
-    }
-    let rest = &bytes[method + 1..];
-    // A target holds no white space and no control byte; bytes above ASCII are tolerated as servers do.
-    let target = rest.iter().take(MAX_HEAD).take_while(|b| **b > b' ' && **b != 0x7f).count();
-    match rest.get(target) {
-        None => return Detect::NeedMore,
-        Some(b' ') if target > 0 && target < MAX_HEAD => {}
-        Some(_) => return Detect::No,
-    }
-    version_and(&rest[target + 1..], |tail| match tail {
-        [] | [b'\r'] => Detect::NeedMore,
-        [b'\n', ..] | [b'\r', b'\n', ..] => Detect::Yes,
-        _ => Detect::No,
-    })
 }
 
 /// A status line of HTTP/1.x up to what follows the code (RFC 9112, section 4).
 pub(super) fn status_line(bytes: &[u8]) -> Detect {
-    version_and(bytes, |tail| {
-        for (at, byte) in tail.iter().take(5).enumerate() {
-            let fits = match at {
-                0 => *byte == b' ',
-                1 => (b'1'..=b'9').contains(byte),
-                2 | 3 => byte.is_ascii_digit(),
-                _ => matches!(byte, b' ' | b'\r' | b'\n'),
-            };
-            if !fits {
-                return Detect::No;
-            }
+    let tail = match version_tail(bytes) {
+        Ok(tail) => tail,
+        Err(open) => return open,
+    };
+    for (at, byte) in tail.iter().take(5).enumerate() {
+        let fits = match at {
+            0 => *byte == b' ',
+            1 => (b'1'..=b'9').contains(byte),
+            2 | 3 => byte.is_ascii_digit(),
+            _ => matches!(byte, b' ' | b'\r' | b'\n'),
+        };
+        if !fits {
+            return Detect::No;
         }
-        if tail.len() < 5 { Detect::NeedMore } else { Detect::Yes }
-    })
+    }
+    if tail.len() < 5 { Detect::NeedMore } else { Detect::Yes }
 }
 
-fn version_and(bytes: &[u8], tail: impl Fn(&[u8]) -> Detect) -> Detect {
-    const NAME: &[u8] = b"HTTP/1.";
+const NAME: &[u8] = b"HTTP/1.";
+
+/// What follows the version that `bytes` begin with.
+fn version_tail(bytes: &[u8]) -> Result<&[u8], Detect> {
     let n = bytes.len().min(NAME.len());
     if bytes[..n] != NAME[..n] {
-        return Detect::No;
+        return Err(Detect::No);
     }
     match bytes.get(NAME.len()) {
-        None => Detect::NeedMore,
-        Some(digit) if digit.is_ascii_digit() => tail(&bytes[NAME.len() + 1..]),
-        Some(_) => Detect::No,
+        None => Err(Detect::NeedMore),
+        Some(digit) if digit.is_ascii_digit() => Ok(&bytes[NAME.len() + 1..]),
+        Some(_) => Err(Detect::No),
     }
 }
 
@@ -162,6 +221,26 @@ mod tests {
             "CONNECT a:1 HTTP/1.1\r\nHost",
         ] {
             assert_eq!(settled(Direction::ToServer, line.as_bytes()), Detect::Yes, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_glance_at_a_growing_line_says_what_a_look_says() {
+        let long = format!("GET /{} HTTP/1.1\r\n", "x".repeat(300));
+        let spaced = format!("GET /{} /x HTTP/1.1\r\n", "x".repeat(300));
+        let endless = format!("GET /{}", "x".repeat(MAX_HEAD + 10));
+        for line in [&long, &spaced, "\x16\x03", "GET", &endless] {
+            let mut glance = Glance::default();
+            let step = if line.len() > 1000 { 997 } else { 1 };
+            for cut in (0..=line.len()).step_by(step) {
+                let bytes = &line.as_bytes()[..cut];
+                assert_eq!(
+                    glance.request_line(bytes),
+                    request_line(bytes),
+                    "{cut} of {}",
+                    &line[..3.min(line.len())]
+                );
+            }
         }
     }
 

@@ -52,6 +52,15 @@ impl Hold {
     }
 
     pub(super) fn push_mark(&mut self, mark: Mark) {
+        // One gap behind another is one gap: marks do not grow with the number of bytes that are given up.
+        let open = self.mark < self.marks.len();
+        if let (Mark::Gap(more, _), Some((at, Mark::Gap(length, _)))) = (mark, self.marks.last_mut())
+            && open
+            && *at == self.bytes.len()
+        {
+            *length = length.saturating_add(more);
+            return;
+        }
         self.marks.push((self.bytes.len(), mark));
     }
 

@@ -1,6 +1,5 @@
 //! What all requests and responses of a connection come to.
 
-use super::MAX_QUEUE;
 use super::exposed::{Exposed, Schemes};
 use super::request::Request;
 use super::response::Response;
@@ -49,7 +48,8 @@ pub struct Summary {
     pub dropped: u64,
     /// Heads whose body length two readers may take differently.
     pub ambiguous: u64,
-    /// Reading requests stopped for good before the end of the stream: framing or compression state was lost.
+    /// Reading requests stopped for good before the end of the stream: framing or compression state was lost, and
+    /// (HTTP/1.x) no further head was found by its looks.
     pub stopped: bool,
     /// The client's bytes are not HTTP at all (only the server's answer is).
     pub client_not_http: bool,
@@ -65,54 +65,4 @@ pub struct Summary {
     pub upgraded_to: Option<String>,
     /// Bytes of the stream to the server that were read, skipped by length or told as missing.
     pub request_position: u64,
-}
-
-/// Collects items for a [`Summary`] and the queue to be drained.
-#[derive(Debug, Default)]
-pub(super) struct Log {
-    pub(super) summary: Summary,
-    queue: Vec<Request>,
-    queued: usize,
-}
-
-impl Log {
-    pub(super) fn request(&mut self, request: Request) {
-        let summary = &mut self.summary;
-        summary.requests += 1;
-        summary.resynchronised += u64::from(request.resynchronised);
-        summary.ambiguous += u64::from(request.ambiguous);
-        summary.exposed.merge(request.exposed);
-        summary.schemes.merge(request.schemes);
-        summary.grpc |= request.grpc;
-        if summary.first_request.is_none() {
-            summary.first_request = Some(request.clone());
-        }
-        if self.queue.len() < MAX_QUEUE {
-            self.queued += request.held();
-            self.queue.push(request);
-        } else {
-            summary.dropped += 1;
-        }
-    }
-
-    pub(super) fn response(&mut self, response: Response) {
-        let summary = &mut self.summary;
-        summary.responses += 1;
-        summary.exposed.merge(response.exposed);
-        if summary.first_response.is_none() {
-            summary.first_response = Some(response);
-        }
-    }
-
-    pub(super) fn take(&mut self) -> Vec<Request> {
-        self.queued = 0;
-        core::mem::take(&mut self.queue)
-    }
-
-    /// Bytes of heap held.
-    pub(super) fn held(&self) -> usize {
-        self.queue.capacity() * size_of::<Request>()
-            + self.queued
-            + self.summary.first_request.as_ref().map_or(0, Request::held)
-    }
 }

@@ -2,6 +2,7 @@
 
 use super::alert::{Alert, AlertReader};
 use super::client_hello::ClientHello;
+use super::code_point::extension;
 use super::detect::{MAX_PLAINTEXT, sslv2_lengths};
 use super::messages::{Message, Messages, kind};
 use super::records::{Body, NotARecord, Record, Records, Sink, content};
@@ -57,6 +58,8 @@ pub(super) struct ClientLog {
     pub(super) key_exchange: bool,
     /// SSL 3.0's no_certificate.
     pub(super) no_certificate: bool,
+    /// A handshake record that could not be read came before any other encrypted record. TLS 1.3 knows none.
+    pub(super) unreadable: bool,
     settled: bool,
 }
 
@@ -157,6 +160,12 @@ impl ClientLog {
     fn message(&mut self, message: Message<'_>) -> bool {
         match message.kind {
             kind::CLIENT_HELLO => {
+                // Two at most, and none behind encrypted records that were not early data.
+                let late = self.common.sizes.count > 0
+                    && !self.hello.as_ref().is_some_and(|hello| hello.has(extension::EARLY_DATA));
+                if self.hellos >= 2 || late {
+                    return false;
+                }
                 self.hellos = self.hellos.saturating_add(1);
                 // Encrypted records before it were early data.
                 self.common.sizes = Sizes::default();
@@ -169,6 +178,8 @@ impl ClientLog {
             }
             // The first handshake message has to be a hello.
             _ if self.hello.is_none() => return false,
+            // The key exchange follows the certificates (RFC 5246, section 7.4.7).
+            kind::CERTIFICATE | kind::CERTIFICATE_URL if self.key_exchange => return false,
             kind::CERTIFICATE if self.certificate.is_none() => {
                 self.certificate = Some(match message.body {
                     [] => return false,
@@ -198,6 +209,11 @@ impl ClientLog {
         if fits { Ok(()) } else { Err(NotARecord) }
     }
 
+    fn pass_encrypted(&mut self) {
+        self.common.encrypted_handshakes = self.common.encrypted_handshakes.saturating_add(1);
+        self.unreadable |= self.common.sizes.count == 0;
+    }
+
     fn either(&mut self, bytes: &[u8]) -> Result<(), NotARecord> {
         self.held.extend_from_slice(&bytes[..bytes.len().min(HELLO_START - self.held.len())]);
         let random = self.hello.as_ref().map(|hello| hello.random);
@@ -211,7 +227,7 @@ impl ClientLog {
         if !self.held.iter().enumerate().all(|(place, byte)| fits(place, *byte)) {
             self.held = Vec::new();
             self.reading = Reading::Skip;
-            self.common.encrypted_handshakes += 1;
+            self.pass_encrypted();
             return Ok(());
         }
         if self.held.len() < HELLO_START {
@@ -249,7 +265,7 @@ impl Sink for ClientLog {
                     self.reading =
                         if self.messages.in_message() { Reading::Handshake } else { Reading::Either };
                 } else {
-                    self.common.encrypted_handshakes = self.common.encrypted_handshakes.saturating_add(1);
+                    self.pass_encrypted();
                 }
             }
             content::HANDSHAKE => {
@@ -282,6 +298,10 @@ impl Sink for ClientLog {
                 if let Some(alert) = self.alert.feed(bytes) {
                     self.common.note_alert(alert);
                     self.no_certificate |= alert.description == Alert::NO_CERTIFICATE && alert.level == 1;
+                    // Nothing behind the end of a handshake belongs to it.
+                    if alert.ends_handshake() {
+                        return Err(NotARecord);
+                    }
                 }
                 Ok(())
             }

@@ -132,8 +132,7 @@ impl Case<'_> {
         let failed = client.common.failed || server.common.failed;
         let established = if both { Some(true) } else { failed.then_some(false) };
         // The verdict can stand while the rest of the handshake is still to come.
-        let settled =
-            both || failed || (over(client.common.stop) || client.common.change_cipher_spec) && server_over;
+        let settled = both || (over(client.common.stop) || client.common.change_cipher_spec) && server_over;
         let known = |state, basis| Judgement { settled, ..Judgement::known(state, basis, established) };
         match &client.certificate {
             // Types of certificate that mark emptiness in a way of their own (RFC 6091).
@@ -146,21 +145,22 @@ impl Case<'_> {
         }
         // Encryption begins behind the ServerHello only where a session is taken up again (RFC 5246, section 7.3;
         // RFC 5077, section 3.1).
-        if server.common.change_cipher_spec && !server.done && !server.certificate {
+        let full = server.done || server.certificate || server.certificate_request;
+        if server.common.change_cipher_spec && !full {
             return known(ClientCertificate::Resumed, Basis::Resumption);
         }
         if !client.key_exchange {
-            return if client.common.change_cipher_spec && server.done {
-                Judgement::unknown(Security::Tls, Reason::NotRecognized)
-            } else {
-                // An abbreviated handshake has no key exchange: the server has to show which it is.
-                match (client.common.change_cipher_spec, server.common.stop) {
-                    (true, Some(stop)) => Judgement::unknown(Security::Tls, self.stopped(stop)),
-                    (true, None) if self.last.is_none() => {
-                        Judgement::open(Security::Tls, Reason::HandshakeIncomplete)
-                    }
-                    _ => self.wait_for_client(Security::Tls),
+            // An abbreviated handshake has no key exchange: the server has to show which it is.
+            return match server.common.stop {
+                _ if full && client.common.change_cipher_spec => {
+                    Judgement::unknown(Security::Tls, Reason::NotRecognized)
                 }
+                _ if full => self.wait_for_client(Security::Tls),
+                Some(stop) if client.common.change_cipher_spec => {
+                    Judgement::unknown(Security::Tls, self.stopped(stop))
+                }
+                None if self.last.is_none() => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
+                _ => self.wait_for_client(Security::Tls),
             };
         }
         if server.certificate_request {
@@ -193,12 +193,12 @@ impl Case<'_> {
         if client.hellos < hellos {
             return self.wait_for_client(Security::Tls);
         }
-        if client.hellos > hellos || client.common.encrypted_handshakes > 0 {
-            return unknown(Reason::NotRecognized);
-        }
         let client_over = client.common.stop.is_some() || self.last.is_some();
         let early =
             !server.retry && client.hello.as_ref().is_some_and(|hello| hello.has(extension::EARLY_DATA));
+        if !early && (client.hellos > hellos || client.unreadable) {
+            return unknown(Reason::NotRecognized);
+        }
         if hello.has(extension::PRE_SHARED_KEY) && !hello.has(extension::CERT_WITH_EXTERN_PSK) {
             let flight = lengths.flight(&client.common.sizes, Asked::NoAnswer, client_over);
             // Early data hides where the client's flight begins.

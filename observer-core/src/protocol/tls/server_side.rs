@@ -141,6 +141,8 @@ impl ServerLog {
             }
             (kind::HELLO_REQUEST, _) => {}
             (_, None) => return false,
+            // The request cannot come behind the end of the flight.
+            (kind::CERTIFICATE | kind::CERTIFICATE_REQUEST, _) if self.done => return false,
             (kind::CERTIFICATE, _) if !self.certificate => {
                 self.certificate = true;
                 self.certificates = message.whole.then(|| message.body.into());
@@ -213,6 +215,10 @@ impl Sink for ServerLog {
             Reading::Alert => {
                 if let Some(alert) = self.alert.feed(bytes) {
                     self.common.note_alert(alert);
+                    // Nothing behind the end of a handshake belongs to it.
+                    if alert.ends_handshake() {
+                        return Err(NotARecord);
+                    }
                 }
             }
             Reading::Handshake => {

@@ -131,6 +131,17 @@ impl Lengths {
         })
     }
 
+    /// The same with every record padded to a multiple of 16 (Mbed TLS 3): Certificate, CertificateVerify, Finished.
+    fn has_aligned_end(self, records: &[u16]) -> bool {
+        let [first, verify, finished, ..] = *records else { return false };
+        let [first, verify, finished] =
+            [first, verify, finished].map(|r| usize::from(r).saturating_sub(self.tag));
+        first.is_multiple_of(16)
+            && verify.is_multiple_of(16)
+            && (0..16).any(|less| self.is_certificate_verify((verify + self.tag).saturating_sub(less)))
+            && finished == (4 + self.hash + 1).next_multiple_of(16)
+    }
+
     /// What the client's records behind its last ClientHello say; `complete` when no more will come.
     ///
     /// The shortest run of first records that gives an answer gives it, so that the answer does not depend on how
@@ -201,17 +212,20 @@ impl Lengths {
 
     fn large(self, first: usize, records: &[u16], asked: Asked, complete: bool) -> Flight {
         let block = first - self.tag;
-        if block % 8 != 0 && block % 10 != 0 || self.has_verified_end(records) {
+        if !block.is_multiple_of(8) && !block.is_multiple_of(10) || self.has_verified_end(records) {
+            return Flight::Presented;
+        }
+        if asked == Asked::Yes && self.has_aligned_end(records) {
             return Flight::Presented;
         }
         let refutes = |record: &u16| {
             let inner = usize::from(*record).wrapping_sub(self.tag);
             // A block that a full record has no room for is cut short.
-            inner != FULL && inner % if block % 16 == 0 { 16 } else { block } != 0
+            inner != FULL && !inner.is_multiple_of(if block.is_multiple_of(16) { 16 } else { block })
         };
         let refuted = records[1..].iter().take(ENOUGH - 1).any(refutes);
         // Handshake records alone may be padded, to a length that someone chose.
-        let chosen = block.is_power_of_two() || block % 512 == 0 || block % 500 == 0;
+        let chosen = block.is_power_of_two() || block.is_multiple_of(512) || block.is_multiple_of(500);
         // A server that asked rules out a lone Finished, and an empty Certificate that was padded would be followed by
         // a padded Finished.
         let asked_for = asked == Asked::Yes && records.get(1).is_some_and(refutes);
@@ -278,5 +292,98 @@ impl Lengths {
             [_, _, _, None] => Asked::Open,
             _ => Asked::NoAnswer,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flight(suite: u16, records: &[u16], complete: bool) -> Flight {
+        let lengths = Lengths::of(CipherSuite(suite)).unwrap();
+        lengths.flight(&Sizes::from(records), Asked::NoAnswer, complete)
+    }
+
+    #[test]
+    fn the_suite_decides_what_a_length_means() {
+        assert_eq!(flight(0x1301, &[53], false), Flight::Finished);
+        assert_eq!(flight(0x1302, &[69], false), Flight::Finished);
+        assert_eq!(flight(0x1301, &[69], false), Flight::Finished, "with 16 bytes of padding");
+        assert_eq!(flight(0x1305, &[45], false), Flight::Finished);
+        assert_eq!(flight(0x1301, &[77], false), Flight::Declined, "with 16 bytes of padding");
+        assert_eq!(flight(0x1302, &[77], false), Flight::Declined);
+        assert_eq!(flight(0x1302, &[53], true), Flight::Unclear(Reason::NotRecognized));
+        assert_eq!(Lengths::of(CipherSuite(0x13ff)), None);
+    }
+
+    #[test]
+    fn an_empty_certificate_waits_for_its_finished() {
+        assert_eq!(flight(0x1301, &[25], false), Flight::Open);
+        assert_eq!(flight(0x1301, &[25, 53], false), Flight::Declined);
+        assert_eq!(flight(0x1301, &[25, 19], false), Flight::Alert);
+        assert_eq!(flight(0x1301, &[25], true), Flight::Unclear(Reason::HandshakeIncomplete));
+        assert_eq!(flight(0x1301, &[32, 64], false), Flight::Declined, "padded to 16");
+        assert_eq!(flight(0x1301, &[32], true), Flight::Unclear(Reason::Padded), "could be an alert");
+    }
+
+    #[test]
+    fn a_first_record_that_no_padding_explains_is_a_certificate() {
+        assert_eq!(flight(0x1301, &[525], false), Flight::Presented);
+        assert_eq!(flight(0x1301, &[74, 89, 53], false), Flight::Presented, "raw public key");
+        assert_eq!(flight(0x1301, &[16401], false), Flight::Presented);
+    }
+
+    #[test]
+    fn padding_to_blocks_is_never_taken_for_a_certificate() {
+        for block in [16, 32, 64, 128, 200, 256, 500, 512, 1000, 1024, 4096_u16] {
+            for content in [37, 53_u16] {
+                let first = content.next_multiple_of(block) + 16;
+                for others in [&[][..], &[first], &[first; 7]] {
+                    let records = [&[first], others].concat();
+                    let suite = if content == 37 { 0x1301 } else { 0x1302 };
+                    assert!(
+                        !matches!(flight(suite, &records, true), Flight::Presented | Flight::Declined),
+                        "{block}: {records:?}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn handshake_records_padded_alone_are_not_taken_for_a_certificate() {
+        assert_eq!(flight(0x1301, &[528, 97, 333], true), Flight::Unclear(Reason::Padded));
+        assert_eq!(
+            flight(0x1301, &[528, 96, 53], false),
+            Flight::Presented,
+            "CertificateVerify and Finished"
+        );
+    }
+
+    #[test]
+    fn records_padded_to_16_show_a_certificate_only_where_the_server_asked() {
+        let lengths = Lengths::of(CipherSuite(0x1303)).unwrap();
+        for records in [&[416, 96, 64, 64, 32][..], &[624, 288, 64, 64, 32]] {
+            let flight = |asked| lengths.flight(&Sizes::from(records), asked, true);
+            assert_eq!(flight(Asked::Yes), Flight::Presented);
+            assert_eq!(flight(Asked::NoAnswer), Flight::Unclear(Reason::Padded));
+        }
+        let flight = lengths.flight(&Sizes::from(&[416, 240, 64, 64][..]), Asked::Yes, true);
+        assert_eq!(flight, Flight::Unclear(Reason::Padded), "no CertificateVerify");
+    }
+
+    #[test]
+    fn the_server_flight_shows_the_request() {
+        let lengths = Lengths::of(CipherSuite(0x1301)).unwrap();
+        assert_eq!(lengths.asked(&[23, 509, 96, 53], false), Asked::No);
+        assert_eq!(lengths.asked(&[23, 98, 509, 96, 53], false), Asked::Yes);
+        assert_eq!(lengths.asked(&[65, 106, 525, 112, 69], false), Asked::Yes, "with 16 bytes of padding");
+        assert_eq!(lengths.asked(&[900, 155], false), Asked::NoAnswer);
+        assert_eq!(
+            lengths.asked(&[120, 509, 96, 53], false),
+            Asked::NoAnswer,
+            "the request may be inside the first"
+        );
+        assert_eq!(lengths.asked(&[23, 98, 509], false), Asked::Open);
     }
 }

@@ -10,11 +10,12 @@ use crate::source::pcap::Packet;
 struct ByFirstByte;
 
 impl Router for ByFirstByte {
-    fn route(&mut self, _: &Packet, frame: &[u8], joined: &mut Vec<u8>) -> Option<u8> {
+    fn route(&mut self, packet: &Packet, frame: &[u8], joined: &mut Option<(Packet, Vec<u8>)>) -> Option<u8> {
         match frame[0] {
             255 => None,
             254 => {
-                joined.extend_from_slice(b"\x07joined");
+                let frame = b"\x07joined".to_vec();
+                *joined = Some((Packet { start: 0, captured: 7, original: 7, ..*packet }, frame));
                 Some(7)
             }
             shard => Some(shard % SHARDS),

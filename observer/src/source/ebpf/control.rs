@@ -29,6 +29,9 @@ plain! {
     PlainOwner(OwnerRule),
 }
 
+/// Wishes kept in the kernel's table, which has room for 65,536.
+const WISHES: usize = 49_152;
+
 /// Changes, asks and wishes. Cheap to clone; any thread may use it.
 #[derive(Clone)]
 pub struct Control {
@@ -51,6 +54,13 @@ struct Maps {
     olders: u32,
     /// Faces announced under a name of our own, and the kernel's names of them.
     named: std::collections::HashMap<FaceKey, u64>,
+    /// The same the other way round.
+    names: std::collections::HashMap<u64, FaceKey>,
+    /// Kernel's names of faces that something was wished for.
+    wished: std::collections::HashSet<u64>,
+    /// The same, oldest first. A wish can come after its connection has ended, so age takes them away too: the socket
+    /// keeps what it has read.
+    wishes: std::collections::VecDeque<u64>,
     refused_wishes: u64,
 }
 
@@ -77,6 +87,9 @@ impl Control {
             scope: Scope::default(),
             olders: 0,
             named: std::collections::HashMap::new(),
+            names: std::collections::HashMap::new(),
+            wished: std::collections::HashSet::new(),
+            wishes: std::collections::VecDeque::new(),
             refused_wishes: 0,
         };
         Ok(Self {
@@ -159,19 +172,35 @@ impl Control {
     fn wish(&self, face: FaceKey, mode: u8) {
         let mut maps = self.maps();
         let key = maps.named.get(&face).copied().unwrap_or(face.0);
-        if maps.feedback.insert(key, u32::from(mode), 0).is_err() {
-            maps.refused_wishes += 1;
+        match maps.feedback.insert(key, u32::from(mode), 0) {
+            Ok(()) if maps.wished.insert(key) => maps.wishes.push_back(key),
+            Ok(()) => {}
+            Err(_) => maps.refused_wishes += 1,
+        }
+        while maps.wishes.len() > WISHES
+            && let Some(oldest) = maps.wishes.pop_front()
+        {
+            if maps.wished.remove(&oldest) {
+                let _ = maps.feedback.remove(&oldest);
+            }
         }
     }
 
     pub(super) fn forget(&self, key: u64) {
         let mut maps = self.maps();
-        // Not there if nothing was ever wished for.
-        let _ = maps.feedback.remove(&key);
+        // Most connections end before anything was wished for them, and a system call is dear.
+        if maps.wished.remove(&key) {
+            let _ = maps.feedback.remove(&key);
+        }
+        if let Some(face) = maps.names.remove(&key) {
+            maps.named.remove(&face);
+        }
     }
 
     pub(super) fn named(&self, face: FaceKey, key: u64) {
-        self.maps().named.insert(face, key);
+        let mut maps = self.maps();
+        maps.named.insert(face, key);
+        maps.names.insert(key, face);
     }
 
     /// Wishes that found the kernel's table full; the kernel went on copying up to its budget.

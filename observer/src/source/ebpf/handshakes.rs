@@ -52,6 +52,13 @@ pub(super) struct Pending {
     pub(super) face: Option<FaceKey>,
 }
 
+/// What is known of a handshake when its socket shows itself.
+#[derive(Debug)]
+pub(super) struct Taken {
+    pub(super) pending: Option<Pending>,
+    pub(super) early: Vec<Early>,
+}
+
 type Name = (u64, u32);
 
 /// All of them.
@@ -60,6 +67,9 @@ pub(super) struct Handshakes {
     by_server: HashMap<Name, Pending>,
     /// Data on a SYN (Fast Open), by the client's number.
     on_syn: HashMap<Name, Vec<Early>>,
+    /// Faces whose sockets have shown themselves, by the client's number.
+    accepted: HashMap<Name, FaceKey>,
+    now: u64,
     order: VecDeque<(u64, Name, bool)>,
     finished: VecDeque<(u64, Name)>,
     bytes: usize,
@@ -111,6 +121,9 @@ impl Handshakes {
         let room = BYTES_ALL.saturating_sub(self.bytes);
         if on_syn {
             let name = (listener, early.seq.wrapping_sub(1));
+            if let Some(face) = self.accepted.get(&name) {
+                return Some((*face, early));
+            }
             if !self.on_syn.contains_key(&name) {
                 self.make_room();
                 self.order.push_back((early.time, name, true));
@@ -144,27 +157,29 @@ impl Handshakes {
         None
     }
 
-    /// The accepted socket shows itself: what is known of its handshake.
-    pub(super) fn take(&mut self, listener: u64, isn_client: u32, isn_server: u32) -> Option<Pending> {
-        let on_syn = self.on_syn.remove(&(listener, isn_client)).unwrap_or_default();
-        let mut pending = self.by_server.remove(&(listener, isn_server));
-        let freed = on_syn.iter().chain(pending.iter().flat_map(|pending| &pending.early));
-        self.bytes -= freed.map(|early| early.bytes.len()).sum::<usize>();
-        if let Some(pending) = &mut pending {
-            pending.early.splice(0..0, on_syn);
+    /// The accepted socket shows itself under the name `face`: what is known of its handshake. Payload of it that is
+    /// still to be read is delivered to that face by [`Handshakes::payload`].
+    pub(super) fn take(&mut self, listener: u64, isn_client: u32, isn_server: u32, face: FaceKey) -> Taken {
+        let on_syn = (listener, isn_client);
+        let mut early = self.on_syn.remove(&on_syn).unwrap_or_default();
+        if self.accepted.insert(on_syn, face).is_none() {
+            self.make_room();
+            self.order.push_back((self.now, on_syn, true));
         }
-        pending
-    }
-
-    /// Data on the SYN of a connection whose SYN-ACK did not run with the listener's socket (Fast Open accepted).
-    pub(super) fn take_on_syn(&mut self, listener: u64, isn_client: u32) -> Vec<Early> {
-        let early = self.on_syn.remove(&(listener, isn_client)).unwrap_or_default();
+        let mut taken = Taken { pending: None, early: Vec::new() };
+        if let Some(pending) = self.by_server.get_mut(&(listener, isn_server)) {
+            early.append(&mut pending.early);
+            taken.pending = Some(pending.clone());
+            pending.face.get_or_insert(face);
+        }
         self.bytes -= early.iter().map(|early| early.bytes.len()).sum::<usize>();
-        early
+        taken.early = early;
+        taken
     }
 
     /// Forgets what is too old at `now`, and names a handshake that has waited long enough for its socket.
     pub(super) fn due(&mut self, now: u64) -> Option<&mut Pending> {
+        self.now = now;
         while let Some(&(time, name, on_syn)) = self.order.front()
             && now.saturating_sub(time) > UNFINISHED
         {
@@ -185,7 +200,7 @@ impl Handshakes {
     }
 
     fn make_room(&mut self) {
-        while self.by_server.len() + self.on_syn.len() >= KEPT {
+        while self.by_server.len() + self.on_syn.len() + self.accepted.len() >= KEPT {
             let Some((_, name, on_syn)) = self.order.pop_front() else { return };
             if self.forget(name, on_syn) {
                 self.given_up += 1;
@@ -193,14 +208,101 @@ impl Handshakes {
         }
     }
 
+    /// Forgets one; `true` if it was still waiting for its socket.
     fn forget(&mut self, name: Name, on_syn: bool) -> bool {
-        let early = if on_syn {
-            self.on_syn.remove(&name)
+        let (early, waiting) = if on_syn {
+            let accepted = self.accepted.remove(&name).is_some();
+            (self.on_syn.remove(&name), !accepted)
         } else {
-            self.by_server.remove(&name).map(|pending| pending.early)
+            let pending = self.by_server.remove(&name);
+            let waiting = pending.as_ref().is_some_and(|pending| pending.finished && pending.face.is_none());
+            (pending.map(|pending| pending.early), waiting)
         };
         let Some(early) = early else { return false };
         self.bytes -= early.iter().map(|early| early.bytes.len()).sum::<usize>();
-        true
+        waiting
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(time: u64, seq: u32, ack: u32) -> Handshake {
+        Handshake { time, listener: 7, seq, ack, ..Handshake::default() }
+    }
+
+    fn early(seq: u32, ack: u32, bytes: &[u8]) -> Early {
+        Early {
+            seq,
+            ack,
+            flags: 0x18,
+            len: u32::try_from(bytes.len()).unwrap(),
+            time: 3,
+            bytes: bytes.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_finished_handshake_waits_a_second_for_its_socket() {
+        let mut handshakes = Handshakes::default();
+        handshakes.answered(segment(1, 500, 101), false);
+        handshakes.finished(segment(2, 101, 501));
+        assert!(handshakes.due(PATIENCE).is_none());
+        let due = handshakes.due(PATIENCE + 2).unwrap();
+        assert_eq!((due.isn_client, due.isn_server), (100, 500));
+    }
+
+    #[test]
+    fn a_third_segment_without_a_syn_ack_announces_nothing() {
+        let mut handshakes = Handshakes::default();
+        handshakes.finished(segment(2, 101, 501));
+        assert!(handshakes.due(10 * PATIENCE).is_none());
+    }
+
+    #[test]
+    fn payload_reaches_the_socket_whichever_is_read_first() {
+        let mut handshakes = Handshakes::default();
+        for (isn, payload_first) in [(100, true), (200, false)] {
+            handshakes.answered(segment(1, 500 + isn, isn + 1), false);
+            handshakes.finished(segment(2, isn + 1, 501 + isn));
+            let hello = || early(isn + 1, 501 + isn, b"hello");
+            if payload_first {
+                assert!(handshakes.payload(7, false, hello()).is_none());
+                let taken = handshakes.take(7, isn, 500 + isn, FaceKey(1));
+                assert_eq!(taken.early.len(), 1);
+                assert!(taken.pending.is_some());
+            } else {
+                let taken = handshakes.take(7, isn, 500 + isn, FaceKey(2));
+                assert!(taken.early.is_empty());
+                let (face, early) = handshakes.payload(7, false, hello()).unwrap();
+                assert_eq!((face, early.bytes.as_slice()), (FaceKey(2), b"hello".as_slice()));
+            }
+        }
+        assert_eq!((handshakes.bytes, handshakes.given_up), (0, 0));
+    }
+
+    #[test]
+    fn data_on_a_syn_reaches_the_socket_whichever_is_read_first() {
+        let mut handshakes = Handshakes::default();
+        assert!(handshakes.payload(7, true, early(101, 0, b"a")).is_none());
+        assert_eq!(handshakes.take(7, 100, 500, FaceKey(1)).early.len(), 1);
+        handshakes.take(7, 200, 600, FaceKey(2));
+        assert_eq!(handshakes.payload(7, true, early(201, 0, b"b")).unwrap().0, FaceKey(2));
+        assert_eq!(handshakes.bytes, 0);
+    }
+
+    #[test]
+    fn a_flood_of_unfinished_handshakes_stays_bounded() {
+        let mut handshakes = Handshakes::default();
+        for isn in 0..3 * u32::try_from(KEPT).unwrap() {
+            handshakes.answered(segment(isn.into(), isn, isn), false);
+            handshakes.payload(7, true, early(isn, 0, &[1; 1000]));
+        }
+        assert!(handshakes.by_server.len() + handshakes.on_syn.len() <= KEPT);
+        assert!(handshakes.bytes <= BYTES_ALL);
+        assert!(handshakes.given_up > 0);
+        assert!(handshakes.due(u64::MAX).is_none());
+        assert_eq!((handshakes.by_server.len(), handshakes.on_syn.len(), handshakes.bytes), (0, 0, 0));
     }
 }

@@ -35,7 +35,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             scope: Scope::default(),
-            lifecycle_ring: 4 << 20,
+            lifecycle_ring: 8 << 20,
             payload_ring: 4 << 20,
             budget: 64 << 10,
             request_rate: 1 << 20,
@@ -77,7 +77,7 @@ impl<H: Hear + Send + 'static> Live<H> {
         let config = Config {
             budget: settings.budget,
             request_rate: settings.request_rate,
-            shed_from: u64::from(settings.lifecycle_ring) / 2,
+            shed_from: u64::from(settings.lifecycle_ring) / 4 * 3,
             lifecycle_wake: u64::from(settings.lifecycle_ring) / 4,
             payload_wake: u64::from(settings.payload_ring) / 4,
             ..Config::default()
@@ -98,6 +98,8 @@ impl<H: Hear + Send + 'static> Live<H> {
             faces,
             hear,
             told_lost: (0, 0, 0),
+            #[cfg(feature = "kernel-log")]
+            diagnostics: super::diagnostics::Diagnostics::new(&mut ebpf),
         };
         let thread = std::thread::Builder::new()
             .name("rings".into())

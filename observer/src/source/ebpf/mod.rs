@@ -6,6 +6,8 @@
 mod announced;
 mod clock;
 mod control;
+#[cfg(feature = "kernel-log")]
+mod diagnostics;
 mod error;
 mod faces;
 mod handshakes;

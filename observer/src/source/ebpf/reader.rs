@@ -65,6 +65,8 @@ pub(super) struct Reader<H> {
     pub(super) faces: Faces,
     pub(super) hear: H,
     pub(super) told_lost: (u64, u64, u64),
+    #[cfg(feature = "kernel-log")]
+    pub(super) diagnostics: super::diagnostics::Diagnostics,
 }
 
 /// Passes on, and tidies up in the kernel.
@@ -104,6 +106,8 @@ impl<H: Hear> Reader<H> {
         loop {
             let stopping = self.shared.stop.load(Ordering::Acquire);
             let read = self.round();
+            #[cfg(feature = "kernel-log")]
+            self.diagnostics.flush();
             let now = Clock::monotonic();
             self.faces.tick(now, &mut Tidy { hear: &mut self.hear, control: &self.control });
             let utc = self.faces.utc(now);

@@ -44,6 +44,7 @@ impl ExistingSocket {
         Some(Opened {
             subflow: false,
             client_isn: None,
+            server_isn: None,
             key: FaceKey(self.socket.cookie),
             time,
             tuple,

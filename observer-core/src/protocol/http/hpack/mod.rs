@@ -3,87 +3,25 @@
 //! Our own, since the published stand-alone decoders are unmaintained, materialise every field or bound neither
 //! table nor output; here a field is lent to the caller and gone.
 
+mod fixed;
+mod huffman;
+
 use std::collections::VecDeque;
 
-use super::huffman;
+use fixed::STATIC;
 
 /// Largest dynamic table that an encoder may choose, in bytes as RFC 7541 (section 4.1) counts them.
 const MAX_TABLE: usize = 64 * 1024;
 
 /// A block that does not decode: the state of its direction is lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HpackError;
-
-/// The static table (RFC 7541, appendix A).
-const STATIC: [(&str, &str); 61] = [
-    (":authority", ""),
-    (":method", "GET"),
-    (":method", "POST"),
-    (":path", "/"),
-    (":path", "/index.html"),
-    (":scheme", "http"),
-    (":scheme", "https"),
-    (":status", "200"),
-    (":status", "204"),
-    (":status", "206"),
-    (":status", "304"),
-    (":status", "400"),
-    (":status", "404"),
-    (":status", "500"),
-    ("accept-charset", ""),
-    ("accept-encoding", "gzip, deflate"),
-    ("accept-language", ""),
-    ("accept-ranges", ""),
-    ("accept", ""),
-    ("access-control-allow-origin", ""),
-    ("age", ""),
-    ("allow", ""),
-    ("authorization", ""),
-    ("cache-control", ""),
-    ("content-disposition", ""),
-    ("content-encoding", ""),
-    ("content-language", ""),
-    ("content-length", ""),
-    ("content-location", ""),
-    ("content-range", ""),
-    ("content-type", ""),
-    ("cookie", ""),
-    ("date", ""),
-    ("etag", ""),
-    ("expect", ""),
-    ("expires", ""),
-    ("from", ""),
-    ("host", ""),
-    ("if-match", ""),
-    ("if-modified-since", ""),
-    ("if-none-match", ""),
-    ("if-range", ""),
-    ("if-unmodified-since", ""),
-    ("last-modified", ""),
-    ("link", ""),
-    ("location", ""),
-    ("max-forwards", ""),
-    ("proxy-authenticate", ""),
-    ("proxy-authorization", ""),
-    ("range", ""),
-    ("referer", ""),
-    ("refresh", ""),
-    ("retry-after", ""),
-    ("server", ""),
-    ("set-cookie", ""),
-    ("strict-transport-security", ""),
-    ("transfer-encoding", ""),
-    ("user-agent", ""),
-    ("vary", ""),
-    ("via", ""),
-    ("www-authenticate", ""),
-];
+pub(super) struct HpackError;
 
 type Field = (Box<[u8]>, Box<[u8]>);
 
 /// The decoder of one direction.
 #[derive(Debug)]
-pub struct Decoder {
+pub(super) struct Decoder {
     table: VecDeque<Field>,
     size: usize,
     limit: usize,
@@ -102,7 +40,11 @@ impl Decoder {
     ///
     /// # Errors
     /// If the block is malformed; the table is then no longer the encoder's.
-    pub fn decode(&mut self, mut block: &[u8], mut take: impl FnMut(&[u8], &[u8])) -> Result<(), HpackError> {
+    pub(super) fn decode(
+        &mut self,
+        mut block: &[u8],
+        mut take: impl FnMut(&[u8], &[u8]),
+    ) -> Result<(), HpackError> {
         while let Some(first) = block.first() {
             match first {
                 0x80.. => {

@@ -1,0 +1,76 @@
+//! What bytes are good for, one look-up each.
+
+/// A token byte (RFC 9110, section 5.6.2).
+pub(in super::super) const TOKEN: u8 = 1;
+/// A byte that a request target may hold: no white space, no control byte. Bytes above ASCII are tolerated as servers
+/// do.
+pub(in super::super) const TARGET: u8 = 1 << 1;
+/// A byte that makes a path segment worth a closer look: `%`, `@`, `=`.
+pub(in super::super) const MARKED: u8 = 1 << 2;
+/// A byte that cannot be told as it is: a control byte or one above ASCII.
+pub(in super::super) const UNPRINTABLE: u8 = 1 << 3;
+/// White space within a field value.
+pub(in super::super) const BLANK: u8 = 1 << 4;
+/// Ends a piece of a path segment or query.
+pub(in super::super) const PATH_STOP: u8 = 1 << 5;
+/// Ends a piece of a field value.
+pub(in super::super) const TEXT_STOP: u8 = 1 << 6;
+/// May stand within a run that looks like chance.
+pub(in super::super) const RUN: u8 = 1 << 7;
+
+/// The classes of each byte.
+pub(in super::super) const CLASS: [u8; 256] = classes();
+
+/// Whether `byte` is of one of `classes`.
+pub(in super::super) const fn is(byte: u8, classes: u8) -> bool {
+    CLASS[byte as usize] & classes != 0
+}
+
+const fn among(byte: u8, set: &[u8]) -> bool {
+    let mut at = 0;
+    while at < set.len() {
+        if set[at] == byte {
+            return true;
+        }
+        at += 1;
+    }
+    false
+}
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0u8;
+    loop {
+        let mut class = 0;
+        let plain = byte.is_ascii_alphanumeric();
+        if plain || among(byte, b"!#$%&'*+-.^_`|~") {
+            class |= TOKEN;
+        }
+        if byte > b' ' && byte != 0x7f {
+            class |= TARGET;
+        }
+        if among(byte, b"%@=") {
+            class |= MARKED;
+        }
+        if byte < b' ' || byte > b'~' {
+            class |= UNPRINTABLE;
+        }
+        if byte == b' ' || byte == b'\t' {
+            class |= BLANK;
+        }
+        if among(byte, b"?&;=,:/@ ") {
+            class |= PATH_STOP;
+        }
+        if among(byte, b"?&;=,:/@()\" \t") {
+            class |= TEXT_STOP;
+        }
+        if plain || among(byte, b"-_+~") {
+            class |= RUN;
+        }
+        classes[byte as usize] = class;
+        if byte == u8::MAX {
+            return classes;
+        }
+        byte += 1;
+    }
+}
