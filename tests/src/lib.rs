@@ -1,1 +1,20 @@
-//! What the tests share: labelled captures, network namespaces, real peers.
+//! What the live tests share: real peers in network namespaces that tell what they saw, the real daemon beside them,
+//! and the ledger that compares the two.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "this is the tests' own code: a panic is how a test fails"
+)]
+
+pub mod account;
+pub mod capture;
+pub mod certificates;
+pub mod daemon;
+pub mod event;
+pub mod latency;
+pub mod ledger;
+pub mod netns;
+pub mod peer;
+pub mod world;

@@ -122,10 +122,10 @@ impl Hear for Ears {
 
     fn input(&mut self, input: Input<'_>) {
         self.tell_older();
-        if let Input::Opened(opened) = &input {
-            if self.state.disproved.take() == Some(opened.key) || self.state.listed.remove(&opened.key) {
-                return;
-            }
+        if let Input::Opened(opened) = &input
+            && (self.state.disproved.take() == Some(opened.key) || self.state.listed.remove(&opened.key))
+        {
+            return;
         }
         self.feed(input);
     }

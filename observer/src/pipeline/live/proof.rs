@@ -37,17 +37,14 @@ impl Proof {
             return true;
         }
         let Some(caller) = &announced.caller else { return true };
-        let watched = match self.judged.get(&caller.tgid) {
-            Some(watched) => *watched,
-            None => {
-                if self.executable_is_hidden(caller.tgid) {
-                    return true;
-                }
-                let watched = self.watched.programs.program_of(&self.roots, caller.tgid).is_some();
-                self.tell(caller.tgid, watched, control);
-                watched
-            }
-        };
+        if let Some(watched) = self.judged.get(&caller.tgid) {
+            return *watched;
+        }
+        if self.executable_is_hidden(caller.tgid) {
+            return true;
+        }
+        let watched = self.watched.programs.program_of(&self.roots, caller.tgid).is_some();
+        self.tell(caller.tgid, watched, control);
         watched
     }
 

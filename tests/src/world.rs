@@ -1,0 +1,80 @@
+//! What a machine must have for a live test, and the folder it works in.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tempfile::TempDir;
+
+use crate::certificates::Certificates;
+
+/// The folder of one test and its certificates.
+#[derive(Debug)]
+pub struct World {
+    folder: TempDir,
+    /// For its peers.
+    pub certificates: Certificates,
+}
+
+impl World {
+    /// Makes it, or says why this machine cannot run the test.
+    ///
+    /// # Errors
+    /// The reason for a skip.
+    pub fn new() -> Result<Self, String> {
+        if !rustix::process::geteuid().is_root() {
+            return Err("needs root".into());
+        }
+        if observer().is_none() {
+            return Err("OBSERVER_BINARY names no observer".into());
+        }
+        let folder = tempfile::Builder::new().prefix("live-").tempdir().unwrap();
+        let certificates = Certificates::make(folder.path());
+        Ok(Self { folder, certificates })
+    }
+
+    /// Where the test may write.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+}
+
+/// The command under test.
+#[must_use]
+pub fn observer() -> Option<PathBuf> {
+    std::env::var_os("OBSERVER_BINARY").map(PathBuf::from).filter(|path| path.is_file())
+}
+
+/// Is this program there?
+#[must_use]
+pub fn has(program: &str) -> bool {
+    Command::new("sh")
+        .args(["-c", &format!("command -v {program} >/dev/null")])
+        .status()
+        .is_ok_and(|it| it.success())
+}
+
+/// Says why a test, or a part of one, tests nothing here.
+pub fn skipped(reason: impl core::fmt::Display) {
+    println!("skipped: {reason}");
+}
+
+/// The [`World`] of a test, or returns from it, saying why.
+#[macro_export]
+macro_rules! world {
+    () => {
+        match $crate::world::World::new() {
+            Ok(world) => world,
+            Err(reason) => {
+                $crate::world::skipped(reason);
+                return;
+            }
+        }
+    };
+}
+
+/// Where the sources of the peers are.
+#[must_use]
+pub fn peers() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
+}
