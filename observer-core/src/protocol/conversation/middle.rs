@@ -15,6 +15,9 @@ use crate::protocol::conversation::Streams;
 use crate::protocol::conversation::detect::{Choice, begins, opened_by_client};
 use crate::protocol::{Detect, tls};
 
+/// A place in a stream and what its byte has to be.
+type Check = (usize, fn(u8) -> bool);
+
 /// What one direction begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Shape {
@@ -64,6 +67,8 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     let response = response(bytes);
     let request = match opened_by_client(bytes) {
         _ if bytes.is_empty() => Detect::NeedMore,
+        // Either end may send an alert.
+        _ if bytes.first() == Some(&21) => Detect::No,
         Ok(Choice::Tls | Choice::Http) => Detect::Yes,
         // The beginnings of the other protocols are too short to stand out of the middle of a stream.
         Ok(_) => Detect::No,
@@ -90,7 +95,7 @@ fn response(bytes: &[u8]) -> Detect {
         detect => return detect,
     }
     let digit = |byte: u8| byte.is_ascii_digit();
-    let checks: [(usize, fn(u8) -> bool); 6] = [
+    let checks: [Check; 6] = [
         (7, |byte| byte == b'0' || byte == b'1'),
         (8, |byte| byte == b' '),
         (9, |byte| (b'1'..=b'5').contains(&byte)),
