@@ -19,8 +19,8 @@ use crate::protocol::http;
 use crate::protocol::prefix::http_connect::HttpConnect;
 use crate::protocol::{Detect, tls};
 
-/// The longest response head that is looked at.
-const HEAD: usize = 16 * 1024;
+/// A place in a stream and what its byte has to be.
+type Check = (usize, fn(u8) -> bool);
 
 /// What one direction begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +72,8 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     let response = response(bytes);
     let request = match opened_by_client(bytes) {
         _ if bytes.is_empty() => Detect::NeedMore,
+        // Either end may send an alert.
+        _ if bytes.first() == Some(&21) => Detect::No,
         Ok(Choice::Tls | Choice::Http) => Detect::Yes,
         // What it leads to is what counts.
         Ok(_) if HttpConnect::detect(bytes) == Detect::Yes => Detect::Yes,
@@ -100,16 +102,21 @@ fn response(bytes: &[u8]) -> Detect {
         Detect::NeedMore => return begins(bytes, b"HTTP/1."),
         _ => return Detect::No,
     }
-    let head = bytes.get(..HEAD.min(bytes.len())).unwrap_or_default();
-    let Some(end) = memchr::memmem::find(head, b"\r\n\r\n") else {
-        return if bytes.len() < HEAD { Detect::NeedMore } else { Detect::No };
-    };
-    let announces = |line: &[u8]| {
-        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(line.len()));
-        let length = value.iter().any(|byte| matches!(byte, b'1'..=b'9'));
-        name.eq_ignore_ascii_case(b"content-length") && length
-            || name.eq_ignore_ascii_case(b"transfer-encoding")
-    };
-    let head = head.get(..end).unwrap_or_default();
-    if head.split(|byte| *byte == b'\n').skip(1).any(announces) { Detect::Yes } else { Detect::No }
+    let digit = |byte: u8| byte.is_ascii_digit();
+    let checks: [Check; 6] = [
+        (7, |byte| byte == b'0' || byte == b'1'),
+        (8, |byte| byte == b' '),
+        (9, |byte| (b'1'..=b'5').contains(&byte)),
+        (10, digit),
+        (11, digit),
+        (12, |byte| byte == b' ' || byte == b'\r'),
+    ];
+    for (at, holds) in checks {
+        match bytes.get(at) {
+            None => return Detect::NeedMore,
+            Some(byte) if !holds(*byte) => return Detect::No,
+            Some(_) => {}
+        }
+    }
+    Detect::Yes
 }

@@ -5,6 +5,9 @@ use crate::protocol::Detect;
 use crate::protocol::conversation::{Notes, Reader, Standing, Step, Streams};
 use crate::protocol::named::Protocol;
 
+/// A place in a query and what its byte has to be.
+type Check = (usize, fn(u8) -> bool);
+
 /// The reader of one query and its answer.
 #[derive(Debug, Default)]
 pub(crate) struct Dns;
@@ -13,7 +16,7 @@ impl Dns {
     /// Length, header and question of a standard query.
     pub(crate) fn detect(client: &[u8]) -> Detect {
         let at = |index: usize| client.get(index).copied();
-        let fits = |index: usize, byte: u8| match index {
+        let checks: [Check; 8] = [
             // QR, OPCODE, AA and TC are zero in a query; so are Z and RCODE.
             4 => byte & 0xfe == 0,
             5 => byte & 0xcf == 0,
