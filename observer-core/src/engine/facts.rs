@@ -77,7 +77,10 @@ impl Facts {
             },
             encapsulation: conversation.encapsulation().iter().map(|layer| layer.name()).collect(),
             exposed,
-            tls: conversation.tls().map(|tls| Box::new(super::tls_facts::of(tls.summary(), verdict))),
+            tls: conversation.tls().map(|tls| {
+                let (field, extra) = super::tls_facts::of(tls.summary(), verdict, certificates);
+                (Arc::new(field), Arc::new(extra))
+            }),
             http: http.map(|summary| Box::new(HttpFacts::of(summary.clone()))),
             ssh: conversation
                 .ssh()

@@ -185,9 +185,8 @@ fn silent_client(streams: &Streams, stop: Stop) -> Choice {
     if ssh == Detect::Yes {
         return Choice::Reader(Box::new(Ssh::server_only()));
     }
-    let http = http::detect(ToClient, server.bytes());
-    let greeting = matches!(text, Some(Ok(_))) || [mysql, hello, http].contains(&Detect::Yes);
-    let open = matches!(text, Some(Err(()))) || [ssh, hello, mysql, http].contains(&Detect::NeedMore);
+    let greeting = matches!(text, Some(Ok(_))) || mysql == Detect::Yes || hello == Detect::Yes;
+    let open = matches!(text, Some(Err(()))) || [ssh, hello, mysql].contains(&Detect::NeedMore);
     match server.stop() {
         // A greeting and nothing else: both TLS and plaintext could have followed.
         _ if greeting => Choice::TooLittle(Some(stop)),

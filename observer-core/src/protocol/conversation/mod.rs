@@ -114,7 +114,7 @@ impl Conversation {
     #[must_use]
     pub fn http(&self) -> Option<&http::Summary> {
         match &self.stage {
-            Stage::Http(http) => Some(http.summary().clone()),
+            Stage::Http(http) => Some(http.summary()),
             _ => None,
         }
     }

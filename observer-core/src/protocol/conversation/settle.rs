@@ -10,6 +10,8 @@ use crate::security::{Reason, Security};
 /// The last word on a reader whose stream stopped.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Outcome {
+    /// All of it is HTTP.
+    Http,
     Verdict(Verdict, Option<Protocol>),
 }
 

@@ -73,6 +73,7 @@ impl Conversation {
                     let Some(stop) = self.streams.of(direction).stop() else { return Progress::Undecided };
                     let Stage::Reader(reader) = &self.stage else { return Progress::Undecided };
                     match stopped(stop, reader.standing()) {
+                        Outcome::Http => return self.hand_over(Stage::Http(Box::default())),
                         Outcome::Verdict(verdict, protocol) => return self.settle(verdict, protocol),
                     }
                 }

@@ -22,6 +22,8 @@ pub(crate) enum Step {
 /// What a reader can vouch for when the stream that it waits for does not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Standing {
+    /// It is HTTP/1, and nothing was taken.
+    Http,
     /// The protocol is certain and more than greetings crossed in the clear.
     Spoken(Protocol),
     /// The protocol is certain, but it could still have switched to TLS.
