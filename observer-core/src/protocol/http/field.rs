@@ -135,10 +135,12 @@ const fn words(name: &[u8]) -> [u64; 3] {
     }
 }
 
+#[inline(always)]
 const fn word(name: &[u8], at: usize) -> u64 {
     half(name, at) << 32 | half(name, at + 4)
 }
 
+#[inline(always)]
 const fn half(name: &[u8], at: usize) -> u64 {
     u32::from_le_bytes([name[at], name[at + 1], name[at + 2], name[at + 3]]) as u64
 }

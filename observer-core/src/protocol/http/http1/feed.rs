@@ -14,6 +14,10 @@ use crate::protocol::Detect;
 impl Http1 {
     /// Feeds what is held as far as it goes, in turns.
     pub(super) fn pump(&mut self, log: &mut Log) {
+        // Most calls leave nothing behind.
+        if self.sides.iter().all(|side| side.hold.is_empty() && !side.waits()) {
+            return;
+        }
         while self.pump_one(log, Direction::ToServer) | self.pump_one(log, Direction::ToClient) {}
     }
 
