@@ -562,8 +562,11 @@ fn the_middle_of_a_connection_is_told_by_what_it_shows() {
         let answer = one(direction, b"\x1c\x1c no protocol at all", certain);
         assert_eq!((answer.verdict.security, answer.verdict.reason), (Security::Unknown, Some(why)));
     }
-    let answer = one(S, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", certain);
+    let answer = one(S, b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok", certain);
     assert_eq!((answer.verdict.security, answer.protocol), (Security::Plaintext, Some("http")));
+    // It could be the answer to a CONNECT, behind which anything follows.
+    let answer = one(S, b"HTTP/1.1 200 Connection established\r\n\r\n", certain);
+    assert_eq!((answer.verdict.security, answer.verdict.reason), (Security::Unknown, Some(why)));
 }
 
 #[test]

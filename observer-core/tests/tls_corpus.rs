@@ -1,7 +1,5 @@
 //! The verdict on every labelled TLS capture: never wrong, seldom unknown, and the same however the bytes arrive.
 
-#![allow(clippy::unwrap_used)]
-
 mod support;
 
 use std::collections::BTreeMap;
@@ -34,7 +32,8 @@ impl Streams {
             let opposite = starts[direction.reversed().index()] as u64;
             let mut runs = Vec::new();
             for run in conversation.sorted(direction) {
-                let skipped = start.saturating_sub(usize::try_from(run.offset).unwrap()).min(run.bytes.len());
+                let offset = usize::try_from(run.offset).unwrap_or(usize::MAX);
+                let skipped = start.saturating_sub(offset).min(run.bytes.len());
                 let acked = if run.acked == u64::MAX { u64::MAX } else { run.acked.saturating_sub(opposite) };
                 if skipped < run.bytes.len() {
                     runs.push((run.bytes[skipped..].to_vec(), acked));
@@ -85,7 +84,7 @@ impl Streams {
             if queues[direction.index()].peek().is_none() {
                 direction = direction.reversed();
             }
-            let (bytes, acked) = queues[direction.index()].next().unwrap();
+            let Some((bytes, acked)) = queues[direction.index()].next() else { break };
             let progress = tls.data(direction, bytes, acked);
             if tls.verdict().client_certificate != ClientCertificate::Unknown || progress == Progress::Decided
             {

@@ -220,7 +220,11 @@ mod tests {
         tls.end(Direction::ToClient, End::Fin);
         assert_eq!(tls.verdict().reason, Some(Reason::HandshakeIncomplete));
         for answer in [&b"HTTP/1.1 400 Bad Request"[..], &[21, 3, 3, 0, 2, 2, 40]] {
-            let verdict = fed(&[&client_hello()], &[answer]).verdict();
+            let mut tls = fed(&[&client_hello()], &[answer]);
+            for direction in [Direction::ToServer, Direction::ToClient] {
+                tls.end(direction, End::Fin);
+            }
+            let verdict = tls.verdict();
             assert_eq!(
                 (verdict.security, verdict.reason),
                 (Security::Unknown, Some(Reason::HandshakeFailed))
@@ -275,6 +279,9 @@ mod tests {
         ] {
             let mut tls = fed(&[&client_hello(), &[23, 3, 3, 2, 0x59]], &[&server]);
             tls.gap(Direction::ToServer, gap, why);
+            // A second record of another size: the client does not pad.
+            let rest = vec![1; 601 - usize::try_from(gap).unwrap()];
+            tls.data(Direction::ToServer, &[rest, encrypted(&[131])].concat(), u64::MAX);
             let verdict = tls.verdict();
             assert_eq!((verdict.client_certificate, verdict.reason), expected);
         }

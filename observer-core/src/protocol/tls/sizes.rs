@@ -10,13 +10,18 @@
 //! in one record or several. So a first record longer than an empty Certificate and a Finished together begins a
 //! Certificate, whatever follows, *unless the client pads*. Everything below is there to tell padding apart:
 //!
-//! * a fixed 16 bytes on every record (OpenJDK) shows exactly in the sizes of Finished and empty Certificate;
+//! * a fixed 16 bytes on every record (OpenJDK) shows exactly in the sizes of Finished and empty Certificate. Where a
+//!   client lets the server limit its records (RFC 8449), a fragment of its Certificate could be as long; then these
+//!   sizes say nothing;
+//! * a Certificate is beyond doubt once a CertificateVerify and a Finished of their exact sizes follow it;
 //! * padding to blocks of N bytes makes every length a multiple of N. A first record that is a Finished padded to one
-//!   block *is* N long, so every later record is a multiple of that first one, and one that is not refutes it;
-//! * a first length that no one would choose as a block (no multiple of 8 or 10) refutes it at once. That is what
-//!   makes the answer available while the connection is idle behind the handshake;
-//! * a length that is likely as a block for handshake records alone (OpenSSL can pad those apart) needs a
-//!   CertificateVerify and a Finished of their exact sizes behind it.
+//!   block *is* N long, so every later record is a multiple of that first one, and one that is not refutes it. So a
+//!   Certificate, CertificateVerify and Finished in one record are told with the next record, whatever it is;
+//! * handshake records alone can be padded (OpenSSL from 3.4 on). Where the first length is likely as a block (a
+//!   multiple of 128 or 100), nothing but the exact sizes counts.
+//!
+//! What remains is padding that imitates: to a multiple of 37, 45, 53, 61, 69 or 77, or to a random length for each
+//! record. Nothing on the wire tells it from the real thing where the server's flight does not show whether it asked.
 
 use super::code_point::CipherSuite;
 use super::side::Sizes;
@@ -66,12 +71,14 @@ pub(super) enum Asked {
 pub(super) struct Lengths {
     hash: usize,
     tag: usize,
+    /// Extra bytes of padding that are looked for.
+    paddings: &'static [usize],
 }
 
 impl Lengths {
     /// Hash and tag of a suite (RFC 8446, appendix B.4; RFC 8998; RFC 9150; RFC 9367; AEGIS suites). `None` for any
-    /// other.
-    pub(super) const fn of(suite: CipherSuite) -> Option<Self> {
+    /// other. `limited` if the peers may have agreed on records of any size from 64 bytes on (RFC 8449).
+    pub(super) const fn of(suite: CipherSuite, limited: bool) -> Option<Self> {
         let (hash, tag) = match suite.0 {
             0x1301 | 0x1303 | 0x1304 | 0x1307 | 0x00c6 | 0x00c7 | 0xc103 | 0xc105 => (32, 16),
             0x1302 => (48, 16),
@@ -81,7 +88,7 @@ impl Lengths {
             0xc0b5 => (48, 48),
             _ => return None,
         };
-        Some(Self { hash, tag })
+        Some(Self { hash, tag, paddings: if limited { &[0] } else { &PADDINGS } })
     }
 
     /// A message of `content` bytes alone in an unpadded record.
@@ -115,31 +122,22 @@ impl Lengths {
             // ML-DSA (FIPS 204).
             2420 | 3309 | 4627 => true,
             // RSA from 1024 to 16384 bits.
-            128..=2048 => signature % 64 == 0,
+            128..=2048 => signature.is_multiple_of(64),
             _ => false,
         }
     }
 
     /// Whether a CertificateVerify and a Finished, each alone in a record, stand behind the first record.
     fn has_verified_end(self, records: &[u16]) -> bool {
-        PADDINGS.iter().any(|padding| {
-            records.windows(3).any(|w| {
+        // Only a Certificate in several records stands before them, and all but the last of these are equally full.
+        let lead = records.iter().take_while(|record| records.first() == Some(record)).count();
+        self.paddings.iter().any(|padding| {
+            records.windows(3).take(lead + 1).any(|w| {
                 let [_, verify, finished] = [w[0], w[1], w[2]].map(usize::from);
                 finished == self.finished() + padding
                     && verify.checked_sub(*padding).is_some_and(|verify| self.is_certificate_verify(verify))
             })
         })
-    }
-
-    /// The same with every record padded to a multiple of 16 (Mbed TLS 3): Certificate, CertificateVerify, Finished.
-    fn has_aligned_end(self, records: &[u16]) -> bool {
-        let [first, verify, finished, ..] = *records else { return false };
-        let [first, verify, finished] =
-            [first, verify, finished].map(|r| usize::from(r).saturating_sub(self.tag));
-        first.is_multiple_of(16)
-            && verify.is_multiple_of(16)
-            && (0..16).any(|less| self.is_certificate_verify((verify + self.tag).saturating_sub(less)))
-            && finished == (4 + self.hash + 1).next_multiple_of(16)
     }
 
     /// What the client's records behind its last ClientHello say; `complete` when no more will come.
@@ -161,7 +159,7 @@ impl Lengths {
         let Some(first) = records.first().copied().map(usize::from) else { return Flight::Open };
         let second = records.get(1).copied().map(usize::from);
         let open = |reason| if complete { Flight::Unclear(reason) } else { Flight::Open };
-        for padding in PADDINGS {
+        for &padding in self.paddings {
             if first == self.finished() + padding {
                 return Flight::Finished;
             }
@@ -199,33 +197,33 @@ impl Lengths {
     /// A first record that is none of the known messages and small: a raw public key (RFC 7250), or padding.
     fn small(self, records: &[u16], complete: bool) -> Flight {
         let first = records.first().map_or(0, |first| usize::from(*first));
-        // The smallest raw key, Ed25519, makes a Certificate of 57 bytes.
-        if first >= self.record(57) && records.len() >= 3 && self.has_verified_end(&records[..3]) {
+        // The smallest raw key, Ed25519, makes a Certificate of 57 bytes. No raw key makes one that is a likely block.
+        let certificate = first >= self.record(57) && !is_round(first - self.tag);
+        if certificate && records.len() >= 3 && self.has_verified_end(&records[..3]) {
             return Flight::Presented;
         }
-        if records.len() < 3 && !complete && first >= self.record(57) {
+        if certificate && records.len() < 3 && !complete {
             return Flight::Open;
         }
-        let aligned = records.iter().take(3).all(|r| usize::from(*r).wrapping_sub(self.tag) % 16 == 0);
+        let aligned =
+            records.iter().take(3).all(|r| usize::from(*r).wrapping_sub(self.tag).is_multiple_of(16));
         Flight::Unclear(if aligned { Reason::Padded } else { Reason::NotRecognized })
     }
 
     fn large(self, first: usize, records: &[u16], asked: Asked, complete: bool) -> Flight {
+        if self.has_verified_end(records) {
+            return Flight::Presented;
+        }
         let block = first - self.tag;
-        if !block.is_multiple_of(8) && !block.is_multiple_of(10) || self.has_verified_end(records) {
-            return Flight::Presented;
-        }
-        if asked == Asked::Yes && self.has_aligned_end(records) {
-            return Flight::Presented;
-        }
+        let modulus = if block.is_multiple_of(16) { 16 } else { block };
         let refutes = |record: &u16| {
             let inner = usize::from(*record).wrapping_sub(self.tag);
             // A block that a full record has no room for is cut short.
-            inner != FULL && !inner.is_multiple_of(if block.is_multiple_of(16) { 16 } else { block })
+            inner < FULL - 1 && !inner.is_multiple_of(modulus)
         };
         let refuted = records[1..].iter().take(ENOUGH - 1).any(refutes);
         // Handshake records alone may be padded, to a length that someone chose.
-        let chosen = block.is_power_of_two() || block.is_multiple_of(512) || block.is_multiple_of(500);
+        let chosen = block.is_multiple_of(128) || block.is_multiple_of(100);
         // A server that asked rules out a lone Finished, and an empty Certificate that was padded would be followed by
         // a padded Finished.
         let asked_for = asked == Asked::Yes && records.get(1).is_some_and(refutes);
@@ -238,13 +236,10 @@ impl Lengths {
         }
     }
 
-    /// Whether a first client record can only be an alert, an empty Certificate or something that needs its
-    /// successor; such a record does not tell that the client went on with the handshake.
-    pub(super) fn may_be_alert(self, sizes: &Sizes) -> bool {
-        match sizes.kept().first().copied().map(usize::from) {
-            None => true,
-            Some(first) => first == self.tag + 16 || PADDINGS.iter().any(|p| first == self.alert() + p),
-        }
+    /// Whether the first record can hold a Finished, padded or not. A shorter one is an alert, an empty Certificate, or
+    /// a piece of something.
+    pub(super) fn may_be_finished(self, sizes: &Sizes) -> bool {
+        sizes.kept().first().is_some_and(|first| usize::from(*first) >= self.finished())
     }
 
     /// Whether the server's flight holds a CertificateRequest. Answers only for a flight of one message a record:
@@ -252,7 +247,7 @@ impl Lengths {
     /// records belong to the flight.
     pub(super) fn asked(self, records: &[u16], complete: bool) -> Asked {
         let mut open = false;
-        for padding in PADDINGS {
+        for &padding in self.paddings {
             match self.asked_padded(records, padding) {
                 Asked::NoAnswer => {}
                 Asked::Open => open = true,
@@ -265,9 +260,9 @@ impl Lengths {
     fn asked_padded(self, records: &[u16], padding: usize) -> Asked {
         let length =
             |place: usize| records.get(place).map(|record| usize::from(*record).saturating_sub(padding));
-        // EncryptedExtensions alone is 6 bytes and what it grants (a protocol name, the groups of OpenJDK). Together
-        // with the least CertificateRequest it is more.
-        let most = if padding == 0 { 26 } else { 48 };
+        // EncryptedExtensions alone is 6 bytes and what it grants: a protocol name, with OpenJDK its 26 bytes of groups.
+        // The least CertificateRequest (one signature algorithm) in the same record would add 15.
+        let most = if padding == 0 { 20 } else { 46 };
         match length(0) {
             None => return Asked::Open,
             Some(first) if (self.record(6)..=self.record(most)).contains(&first) => {}
@@ -295,95 +290,103 @@ impl Lengths {
     }
 }
 
+/// Whether a length is one that someone would choose to pad to.
+const fn is_round(block: usize) -> bool {
+    block.is_multiple_of(8) || block.is_multiple_of(10)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn flight(suite: u16, records: &[u16], complete: bool) -> Flight {
-        let lengths = Lengths::of(CipherSuite(suite)).unwrap();
-        lengths.flight(&Sizes::from(records), Asked::NoAnswer, complete)
+    fn sha256(limited: bool) -> Lengths {
+        Lengths::of(CipherSuite(0x1301), limited).unwrap()
+    }
+
+    fn sha384(limited: bool) -> Lengths {
+        Lengths::of(CipherSuite(0x1302), limited).unwrap()
+    }
+
+    fn flight(records: &[u16]) -> Flight {
+        sha256(false).flight(&records.into(), Asked::NoAnswer, true)
     }
 
     #[test]
-    fn the_suite_decides_what_a_length_means() {
-        assert_eq!(flight(0x1301, &[53], false), Flight::Finished);
-        assert_eq!(flight(0x1302, &[69], false), Flight::Finished);
-        assert_eq!(flight(0x1301, &[69], false), Flight::Finished, "with 16 bytes of padding");
-        assert_eq!(flight(0x1305, &[45], false), Flight::Finished);
-        assert_eq!(flight(0x1301, &[77], false), Flight::Declined, "with 16 bytes of padding");
-        assert_eq!(flight(0x1302, &[77], false), Flight::Declined);
-        assert_eq!(flight(0x1302, &[53], true), Flight::Unclear(Reason::NotRecognized));
-        assert_eq!(Lengths::of(CipherSuite(0x13ff)), None);
+    fn tells_the_flights_of_stacks_that_do_not_pad() {
+        assert_eq!(flight(&[53]), Flight::Finished);
+        assert_eq!(flight(&[69]), Flight::Finished);
+        assert_eq!(flight(&[25, 53]), Flight::Declined);
+        assert_eq!(flight(&[41, 69]), Flight::Declined);
+        assert_eq!(flight(&[61, 200]), Flight::Declined);
+        assert_eq!(flight(&[700, 281, 53]), Flight::Presented);
+        assert_eq!(flight(&[74, 89, 53]), Flight::Presented);
+        assert_eq!(flight(&[16401, 3000, 281, 53]), Flight::Presented);
+        assert_eq!(flight(&[529, 529, 300, 281, 53]), Flight::Presented);
+        assert_eq!(flight(&[19]), Flight::Alert);
     }
 
     #[test]
-    fn an_empty_certificate_waits_for_its_finished() {
-        assert_eq!(flight(0x1301, &[25], false), Flight::Open);
-        assert_eq!(flight(0x1301, &[25, 53], false), Flight::Declined);
-        assert_eq!(flight(0x1301, &[25, 19], false), Flight::Alert);
-        assert_eq!(flight(0x1301, &[25], true), Flight::Unclear(Reason::HandshakeIncomplete));
-        assert_eq!(flight(0x1301, &[32, 64], false), Flight::Declined, "padded to 16");
-        assert_eq!(flight(0x1301, &[32], true), Flight::Unclear(Reason::Padded), "could be an alert");
+    fn one_long_record_is_a_certificate_only_once_another_shows_that_nobody_pads() {
+        assert_eq!(sha256(false).flight(&[625][..].into(), Asked::NoAnswer, false), Flight::Open);
+        assert_eq!(flight(&[625]), Flight::Unclear(Reason::Padded));
+        assert_eq!(flight(&[625, 60]), Flight::Presented);
     }
 
     #[test]
-    fn a_first_record_that_no_padding_explains_is_a_certificate() {
-        assert_eq!(flight(0x1301, &[525], false), Flight::Presented);
-        assert_eq!(flight(0x1301, &[74, 89, 53], false), Flight::Presented, "raw public key");
-        assert_eq!(flight(0x1301, &[16401], false), Flight::Presented);
-    }
-
-    #[test]
-    fn padding_to_blocks_is_never_taken_for_a_certificate() {
-        for block in [16, 32, 64, 128, 200, 256, 500, 512, 1000, 1024, 4096_u16] {
-            for content in [37, 53_u16] {
-                let first = content.next_multiple_of(block) + 16;
-                for others in [&[][..], &[first], &[first; 7]] {
-                    let records = [&[first], others].concat();
-                    let suite = if content == 37 { 0x1301 } else { 0x1302 };
-                    assert!(
-                        !matches!(flight(suite, &records, true), Flight::Presented | Flight::Declined),
-                        "{block}: {records:?}"
-                    );
-                }
+    fn padding_to_any_block_is_unclear_whatever_was_sent() {
+        for block in (125..=16384_u16).filter(|block| *block > 161) {
+            let record = block + 16;
+            for records in
+                [&[record][..], &[record, record], &[record, record, record, 2 * block.min(8000) + 16]]
+            {
+                let seen = flight(records);
+                let cut = block > 8000 && records.len() > 3;
+                assert!(cut || seen == Flight::Unclear(Reason::Padded), "{records:?}: {seen:?}");
             }
         }
     }
 
     #[test]
-    fn handshake_records_padded_alone_are_not_taken_for_a_certificate() {
-        assert_eq!(flight(0x1301, &[528, 97, 333], true), Flight::Unclear(Reason::Padded));
-        assert_eq!(
-            flight(0x1301, &[528, 96, 53], false),
-            Flight::Presented,
-            "CertificateVerify and Finished"
-        );
-    }
-
-    #[test]
-    fn records_padded_to_16_show_a_certificate_only_where_the_server_asked() {
-        let lengths = Lengths::of(CipherSuite(0x1303)).unwrap();
-        for records in [&[416, 96, 64, 64, 32][..], &[624, 288, 64, 64, 32]] {
-            let flight = |asked| lengths.flight(&Sizes::from(records), asked, true);
-            assert_eq!(flight(Asked::Yes), Flight::Presented);
-            assert_eq!(flight(Asked::NoAnswer), Flight::Unclear(Reason::Padded));
+    fn padding_of_handshake_records_alone_is_unclear_for_likely_blocks() {
+        for block in [256, 512, 768, 1000, 1024, 1500, 4096, 16384_u16] {
+            let seen = flight(&[block + 16, 77, 90, 19]);
+            assert!(matches!(seen, Flight::Unclear(Reason::Padded)), "{block}: {seen:?}");
         }
-        let flight = lengths.flight(&Sizes::from(&[416, 240, 64, 64][..]), Asked::Yes, true);
-        assert_eq!(flight, Flight::Unclear(Reason::Padded), "no CertificateVerify");
     }
 
     #[test]
-    fn the_server_flight_shows_the_request() {
-        let lengths = Lengths::of(CipherSuite(0x1301)).unwrap();
-        assert_eq!(lengths.asked(&[23, 509, 96, 53], false), Asked::No);
-        assert_eq!(lengths.asked(&[23, 98, 509, 96, 53], false), Asked::Yes);
-        assert_eq!(lengths.asked(&[65, 106, 525, 112, 69], false), Asked::Yes, "with 16 bytes of padding");
-        assert_eq!(lengths.asked(&[900, 155], false), Asked::NoAnswer);
-        assert_eq!(
-            lengths.asked(&[120, 509, 96, 53], false),
-            Asked::NoAnswer,
-            "the request may be inside the first"
-        );
-        assert_eq!(lengths.asked(&[23, 98, 509], false), Asked::Open);
+    fn a_limit_on_records_makes_fragments_that_look_like_padded_messages() {
+        // SHA-384: a Certificate in fragments of 68 and 76 bytes.
+        for fragment in [85, 93] {
+            let records: &[u16] = &[fragment, fragment, fragment, fragment];
+            let seen = sha384(true).flight(&records.into(), Asked::NoAnswer, true);
+            assert!(matches!(seen, Flight::Unclear(_)), "{fragment}: {seen:?}");
+        }
+        assert_eq!(sha384(false).flight(&[85][..].into(), Asked::NoAnswer, true), Flight::Finished);
+    }
+
+    #[test]
+    fn a_request_is_never_missed_in_a_record_that_could_hold_one() {
+        // EncryptedExtensions (6) and the least CertificateRequest (15) together, then the rest one by one.
+        assert_eq!(sha256(false).asked(&[38, 700, 281, 53], true), Asked::NoAnswer);
+        assert_eq!(sha256(false).asked(&[23, 700, 281, 53], true), Asked::No);
+        assert_eq!(sha256(false).asked(&[23, 80, 700, 281, 53], true), Asked::Yes);
+    }
+
+    #[test]
+    fn an_answer_never_changes_with_further_records() {
+        let lengths = [19, 23, 25, 32, 41, 53, 61, 69, 74, 89, 281, 528, 625, 793, 16401_u16];
+        for a in lengths {
+            for b in lengths {
+                for c in lengths {
+                    let mut before = Flight::Open;
+                    for end in 1..=3 {
+                        let now = sha256(false).flight(&[a, b, c][..end].into(), Asked::NoAnswer, false);
+                        assert!(before == Flight::Open || now == before, "{a} {b} {c}: {before:?}, {now:?}");
+                        before = now;
+                    }
+                }
+            }
+        }
     }
 }
