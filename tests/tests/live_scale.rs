@@ -27,7 +27,8 @@ struct Counted {
 fn counted(words: &[String], which: &str) -> Counted {
     let line = words.iter().rev().find(|line| line.contains("wanted")).unwrap();
     let part = line.split(';').find(|part| part.trim().starts_with(which)).unwrap();
-    let numbers: Vec<u64> = part.split(|it: char| !it.is_ascii_digit()).filter_map(|it| it.parse().ok()).collect();
+    let numbers: Vec<u64> =
+        part.split(|it: char| !it.is_ascii_digit()).filter_map(|it| it.parse().ok()).collect();
     let [wanted, submitted, dropped, received, ..] = numbers[..] else { panic!("{line}") };
     Counted { wanted, submitted, dropped, received }
 }
@@ -61,7 +62,10 @@ fn here(told: Vec<Told>, first: u16) -> Vec<Told> {
 }
 
 /// Each account beside what was told of it; then what nobody made.
-fn ledger<'a>(accounts: &'a [Account], told: &'a [Told]) -> (Vec<(&'a Account, Option<&'a Told>)>, Vec<&'a Told>) {
+fn ledger<'a>(
+    accounts: &'a [Account],
+    told: &'a [Told],
+) -> (Vec<(&'a Account, Option<&'a Told>)>, Vec<&'a Told>) {
     let mut by_end: HashMap<_, Vec<&Told>> = HashMap::new();
     for told in told.iter().rev() {
         by_end.entry((told.client(), told.server_port())).or_default().push(told);
@@ -140,8 +144,16 @@ fn a_daemon_that_is_held_up_counts_what_it_lost_and_is_never_wrong() {
     };
     for rings in [["64K", "256K"], ["4M", "256K"]] {
         let daemon = Daemon::start(&[
-            "--port", "24000-24099", "--process", "none", "--verdict-timeout", "3s",
-            "--lifecycle-ring", rings[0], "--payload-ring", rings[1],
+            "--port",
+            "24000-24099",
+            "--process",
+            "none",
+            "--verdict-timeout",
+            "3s",
+            "--lifecycle-ring",
+            rings[0],
+            "--payload-ring",
+            rings[1],
         ]);
         ends.client.begin(&job(24_051, 1500, 0));
         thread::sleep(Duration::from_millis(150));
@@ -163,7 +175,8 @@ fn a_daemon_that_is_held_up_counts_what_it_lost_and_is_never_wrong() {
         let told = here(connections(&left.events), 24_051);
         let (lifecycle, payload) = (counted(&left.words, "lifecycle"), counted(&left.words, "payload"));
         let (pairs, strangers) = ledger(&accounts, &told);
-        let mut wrong: Vec<String> = strangers.iter().map(|it| format!("nobody made {}", it.line())).collect();
+        let mut wrong: Vec<String> =
+            strangers.iter().map(|it| format!("nobody made {}", it.line())).collect();
         let (mut unknown, mut untold) = (0_u64, 0_u64);
         for (at, (account, told)) in pairs.into_iter().enumerate() {
             let state = account.client.as_deref().unwrap_or_default();
@@ -195,14 +208,21 @@ fn a_daemon_that_is_held_up_counts_what_it_lost_and_is_never_wrong() {
                 }
             }
         }
-        println!("measured: rings {rings:?}, held up for 1.2 s: {unknown} unknown, {untold} of {} not told; {lifecycle:?} {payload:?}", accounts.len());
+        println!(
+            "measured: rings {rings:?}, held up for 1.2 s: {unknown} unknown, {untold} of {} not told; {lifecycle:?} {payload:?}",
+            accounts.len()
+        );
         for (which, counted) in [("lifecycle", &lifecycle), ("payload", &payload)] {
-            if counted.wanted != counted.submitted + counted.dropped || counted.submitted != counted.received {
+            if counted.wanted != counted.submitted + counted.dropped || counted.submitted != counted.received
+            {
                 wrong.push(format!("{which} does not add up: {counted:?}"));
             }
         }
         if untold > lifecycle.dropped {
-            wrong.push(format!("{untold} connections were not told, {} lifecycle records dropped", lifecycle.dropped));
+            wrong.push(format!(
+                "{untold} connections were not told, {} lifecycle records dropped",
+                lifecycle.dropped
+            ));
         }
         let told_loss = left.events.iter().any(|it| it.action() == "loss");
         if lifecycle.dropped + payload.dropped > 0 && !told_loss {

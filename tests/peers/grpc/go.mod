@@ -1,0 +1,3 @@
+module peer-grpc
+
+go 1.24
