@@ -9,6 +9,7 @@ use observer_tests::event::Event;
 use observer_tests::ledger::{Told, connections, differences};
 use observer_tests::netns::Netns;
 use observer_tests::peer::{Client as _, Driver, Job, Listener, Printed, Stack, go_binary};
+use observer_tests::schema::violations;
 use observer_tests::world;
 use observer_tests::world::{World, skipped};
 use serde_json::json;
@@ -91,6 +92,7 @@ fn a_watched_program_is_watched_on_every_port_and_every_request_is_read() {
     }
     daemon.settle(Duration::from_secs(1), Duration::from_secs(5));
     let left = daemon.stop();
+    assert_eq!(violations(&left.events), Vec::<String>::new());
     let told = at(&left.events, 22_001..22_010);
     check(&accounts, &told);
     let first = told.iter().find(|it| it.server_port() == 22_001).unwrap();

@@ -12,6 +12,7 @@ use observer_tests::peer::{
     Client, Curl, GnutlsClient, GnutlsServer, Job, Listener, Nginx, OpensslClient, OpensslServer,
     RustlsClient, RustlsServer, Server, Stack,
 };
+use observer_tests::schema::violations;
 use observer_tests::world;
 use observer_tests::world::{World, has, skipped};
 
@@ -151,7 +152,9 @@ fn every_pair_of_stacks_is_told_as_its_server_saw_it() {
         latency(&left.events)
     );
     let mut found = differences(&accounts, &here(&left.events));
+    found.extend(violations(&left.events));
     if let Some(replayed) = &replayed {
+        found.extend(violations(replayed));
         found.extend(differences(&accounts, &here(replayed)).into_iter().map(|it| format!("replay: {it}")));
     } else {
         skipped("the same by replay: no tcpdump");
