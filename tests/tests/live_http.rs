@@ -61,18 +61,20 @@ fn a_watched_program_is_watched_on_every_port_and_every_request_is_read() {
     let mut watched = client(&world, &near, &named(&world, &binary, "kube-apiserver"));
     let mut other = client(&world, &near, &binary);
     let mut accounts = Vec::new();
-    for (port, kind, requests) in [
-        (22_001, "http", 400),
-        (22_001, "http", 1),
-        (22_002, "h2c", 3),
-        (22_003, "https", 2),
-        (22_003, "tls", 1),
+    for (port, kind, requests, body) in [
+        (22_001, "http", 400, 0),
+        (22_001, "http", 60, 50_000),
+        (22_001, "http", 1, 0),
+        (22_002, "h2c", 3, 0),
+        (22_003, "https", 2, 0),
+        (22_003, "tls", 1, 0),
     ] {
         let job = Job {
             kind,
             host: "10.77.0.2".into(),
             port,
             requests,
+            body,
             headers: [
                 ("X-Forwarded-Uri", "/api/v1/namespaces/default/pods/web/proxy/"),
                 ("X-Forwarded-For", "10.0.0.9"),
