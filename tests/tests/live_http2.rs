@@ -1,4 +1,5 @@
 //! HTTP/2 and gRPC by their own implementations, in the clear and under TLS.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::process::{Command, Stdio};
 use std::time::Duration;

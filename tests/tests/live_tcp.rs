@@ -1,4 +1,5 @@
 //! Connections of every shape that TCP allows: each is told once, with its verdict, its bytes and its end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::time::Duration;
 
