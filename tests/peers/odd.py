@@ -147,6 +147,17 @@ def cases(first, far):
         ends[1 - first_end].close()
         say(case=case, peer=ends[2], port=at, to_server=len(HTTP), to_client=len(OK), requests=1,
             ending=["reset_by_client", "reset_by_server"][first_end:first_end + 1], **plain)
+    for case, host in (("late data to an end that is gone", HOST), ("late data over IPv6", "::1")):
+        at = next(port)
+        client, accepted, peer = pair(at, host)
+        exchange(client, accepted, HTTP, OK)
+        client.close()
+        time.sleep(0.05)
+        # No socket is left to answer: the kernel does it from one of its own.
+        accepted.sendall(b"late")
+        time.sleep(0.05)
+        accepted.close()
+        say(case=case, peer=peer, port=at, to_server=len(HTTP), requests=1, ending=["reset_by_client"], **plain)
     at = next(port)
     client, accepted, peer = pair(at)
     client.sendall(HTTP)
