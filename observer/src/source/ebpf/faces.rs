@@ -589,7 +589,9 @@ impl Face {
             self.bytes_in = self.bytes_in.or(Some(event.bytes_received));
         } else {
             let ahead = event.seq.wrapping_add(event.len).wrapping_sub(event.rcv_nxt);
-            if ahead < 1 << 31 {
+            // Behind a FIN nothing more comes in, and the kernel's counter has the FIN in it (`tcp_rcv_nxt_update`).
+            let ended = self.fin[1] && self.bytes_in.is_some() && event.tcp_flags & Flags::FIN.0 == 0;
+            if ahead < 1 << 31 && !ended {
                 self.bytes_in = Some(event.bytes_received + u64::from(ahead));
             }
             if self.bytes_out.is_none() {
@@ -786,6 +788,20 @@ mod tests {
         };
         let log = story(role::CLIENT, &[fin], 20);
         assert_eq!((log.closed[0].bytes_to_server, log.closed[0].bytes_to_client), (Some(50), Some(7)));
+    }
+
+    #[test]
+    fn a_fin_is_no_byte_also_when_a_reset_comes_behind_it() {
+        let fin = Event {
+            tcp_flags: 0x11,
+            direction: direction::IN,
+            seq: 132,
+            rcv_nxt: 132,
+            bytes_received: 32,
+            ..event(20, mark::COUNTERS | mark::FIN_IN)
+        };
+        let reset = Event { tcp_flags: 4, seq: 133, rcv_nxt: 133, bytes_received: 33, ..fin };
+        assert_eq!(story(role::SERVER, &[fin, reset], 20).closed[0].bytes_to_server, Some(32));
     }
 
     #[test]
