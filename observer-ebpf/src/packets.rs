@@ -39,6 +39,11 @@ pub fn observe<const DIRECTION: u8>(skb: *mut __sk_buff) {
             }
         };
         let listening = (*sk).state as u8 == state::LISTEN;
+        // A reset in place of a socket that is gone leaves from one that the kernel keeps on each CPU for all of them
+        // (`tcp_v4_send_reset`). It listens to nobody and has no peer, and is no end of any connection.
+        if !listening && (*sk).dst_port == 0 {
+            return;
+        }
         // A pure acknowledgement says nothing, except the third of a handshake, which runs with the listener's socket.
         if headers.len == 0 && headers.flags & (SYN | FIN | RST) == 0 && !listening {
             return;

@@ -1,6 +1,7 @@
 """Ends of connections that do what no well-behaved stack does. Each act tells, one JSON object a line, what it did."""
 
 import array
+import ctypes
 import json
 import os
 import random
@@ -120,7 +121,8 @@ def cases(first, far):
     simple("http on the third segment", next(port), HTTP, OK, {"prepare": quick_ack_off}, requests=1, **plain)
     simple("pipelined http", next(port), HTTP * 50, OK * 50, requests=50, **plain)
     body = b"POST /two HTTP/1.1\r\nHost: pod\r\nContent-Length: 300000\r\n\r\n" + b"x" * 300000 + HTTP
-    simple("http behind a large body", next(port), body, OK * 2, requests=2, **plain)
+    # How many requests are read behind the verdict depends on who dialled.
+    simple("http behind a large body", next(port), body, OK * 2, **plain)
     simple("redis", next(port), b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n", security="plaintext", protocol="redis")
     ssh = (b"SSH-2.0-one\r\n" + bytes([0, 0, 0, 20, 4, 20]) + b"x" * 18, b"SSH-2.0-two\r\n" + bytes([0, 0, 0, 20, 4, 20]) + b"x" * 18)
     simple("ssh", next(port), *ssh, security="ssh", protocol="ssh")
@@ -145,6 +147,17 @@ def cases(first, far):
         ends[1 - first_end].close()
         say(case=case, peer=ends[2], port=at, to_server=len(HTTP), to_client=len(OK), requests=1,
             ending=["reset_by_client", "reset_by_server"][first_end:first_end + 1], **plain)
+    for case, host in (("late data to an end that is gone", HOST), ("late data over IPv6", "::1")):
+        at = next(port)
+        client, accepted, peer = pair(at, host)
+        exchange(client, accepted, HTTP, OK)
+        client.close()
+        time.sleep(0.05)
+        # No socket is left to answer: the kernel does it from one of its own.
+        accepted.sendall(b"late")
+        time.sleep(0.05)
+        accepted.close()
+        say(case=case, peer=peer, port=at, to_server=len(HTTP), requests=1, ending=["reset_by_client"], **plain)
     at = next(port)
     client, accepted, peer = pair(at)
     client.sendall(HTTP)
@@ -188,7 +201,6 @@ def cases(first, far):
         accepted.close()
         time.sleep(0.02)
         # connect() to AF_UNSPEC gives the socket back for another connection.
-        import ctypes
         ctypes.CDLL(None, use_errno=True).connect(client.fileno(), struct.pack("=H14x", socket.AF_UNSPEC), 16)
         time.sleep(0.02)
         say(case="one socket, connection: " + turn, peer=name(peer), port=at, requests=1, to_server=len(HTTP),
@@ -324,8 +336,6 @@ def passed(port):
 def http_server(port, host="::"):
     """Answers every request on every connection, and tells each connection at its end."""
     server = listener(int(port), host, backlog=128)
-    if host == "::":
-        pass
     say(ready=True, pid=os.getpid())
 
     def handle(conn, peer):

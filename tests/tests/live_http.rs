@@ -1,4 +1,5 @@
 //! Plain HTTP of watched programs: on any port, every request read, no secret told.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use observer_tests::event::Event;
 use observer_tests::ledger::{Told, connections, differences};
 use observer_tests::netns::Netns;
 use observer_tests::peer::{Client as _, Driver, Job, Listener, Printed, Stack, go_binary};
+use observer_tests::schema::violations;
 use observer_tests::world;
 use observer_tests::world::{World, skipped};
 use serde_json::json;
@@ -60,18 +62,20 @@ fn a_watched_program_is_watched_on_every_port_and_every_request_is_read() {
     let mut watched = client(&world, &near, &named(&world, &binary, "kube-apiserver"));
     let mut other = client(&world, &near, &binary);
     let mut accounts = Vec::new();
-    for (port, kind, requests) in [
-        (22_001, "http", 400),
-        (22_001, "http", 1),
-        (22_002, "h2c", 3),
-        (22_003, "https", 2),
-        (22_003, "tls", 1),
+    for (port, kind, requests, body) in [
+        (22_001, "http", 400, 0),
+        (22_001, "http", 60, 50_000),
+        (22_001, "http", 1, 0),
+        (22_002, "h2c", 3, 0),
+        (22_003, "https", 2, 0),
+        (22_003, "tls", 1, 0),
     ] {
         let job = Job {
             kind,
             host: "10.77.0.2".into(),
             port,
             requests,
+            body,
             headers: [
                 ("X-Forwarded-Uri", "/api/v1/namespaces/default/pods/web/proxy/"),
                 ("X-Forwarded-For", "10.0.0.9"),
@@ -91,6 +95,7 @@ fn a_watched_program_is_watched_on_every_port_and_every_request_is_read() {
     }
     daemon.settle(Duration::from_secs(1), Duration::from_secs(5));
     let left = daemon.stop();
+    assert_eq!(violations(&left.events), Vec::<String>::new());
     let told = at(&left.events, 22_001..22_010);
     check(&accounts, &told);
     let first = told.iter().find(|it| it.server_port() == 22_001).unwrap();

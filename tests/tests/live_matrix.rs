@@ -1,4 +1,5 @@
 //! TLS between real stacks, each as client and as server: what the events say is what the servers said.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::time::Duration;
 
@@ -12,6 +13,7 @@ use observer_tests::peer::{
     Client, Curl, GnutlsClient, GnutlsServer, Job, Listener, Nginx, OpensslClient, OpensslServer,
     RustlsClient, RustlsServer, Server, Stack,
 };
+use observer_tests::schema::violations;
 use observer_tests::world;
 use observer_tests::world::{World, has, skipped};
 
@@ -151,7 +153,9 @@ fn every_pair_of_stacks_is_told_as_its_server_saw_it() {
         latency(&left.events)
     );
     let mut found = differences(&accounts, &here(&left.events));
+    found.extend(violations(&left.events));
     if let Some(replayed) = &replayed {
+        found.extend(violations(replayed));
         found.extend(differences(&accounts, &here(replayed)).into_iter().map(|it| format!("replay: {it}")));
     } else {
         skipped("the same by replay: no tcpdump");

@@ -1,4 +1,5 @@
 //! Connections of every shape that TCP allows: each is told once, with its verdict, its bytes and its end.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use observer_tests::daemon::Daemon;
 use observer_tests::ledger::{Told, connections};
 use observer_tests::netns::Netns;
 use observer_tests::peer::Script;
+use observer_tests::schema::violations;
 use observer_tests::world;
 use observer_tests::world::{has, skipped};
 use serde_json::Value;
@@ -92,6 +94,7 @@ fn every_shape_of_connection_is_told_as_it_was() {
         }
     }
     found.extend(told.iter().map(|it| format!("nobody made {}", it.line())));
+    found.extend(violations(&left.events));
     println!("measured: {} shapes of connection", truths.len());
     assert!(found.is_empty(), "{} differences:\n{}", found.len(), found.join("\n"));
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -27,6 +28,7 @@ type Job struct {
 	Count    int
 	Hold     int
 	Requests int
+	Body     int
 	Headers  map[string]string
 	Path     string
 }
@@ -154,7 +156,11 @@ func (d *Done) http(job Job, settings *tls.Config) {
 		if strings.Contains(path, "%d") {
 			path = fmt.Sprintf(path, i)
 		}
-		request, err := http.NewRequest("GET", scheme+"://"+net.JoinHostPort(job.Host, fmt.Sprint(job.Port))+path, nil)
+		method, body := "GET", io.Reader(nil)
+		if job.Body > 0 {
+			method, body = "POST", bytes.NewReader(make([]byte, job.Body))
+		}
+		request, err := http.NewRequest(method, scheme+"://"+net.JoinHostPort(job.Host, fmt.Sprint(job.Port))+path, body)
 		fail(err)
 		for name, value := range job.Headers {
 			request.Header.Set(name, value)

@@ -63,6 +63,8 @@ pub struct Job {
     pub hold: u32,
     /// How many requests on one connection (Go's `http` only).
     pub requests: u32,
+    /// How long the body of each request is (Go's `http` only).
+    pub body: u32,
     /// The path of each request, `%d` for its number (Go's `http` only).
     pub path: String,
     /// More heads of each request (Go's `http` only).

@@ -1,5 +1,6 @@
 //! Ends that misbehave on purpose: `peers/odd.py`, which does by name what no well-behaved stack does.
 
+use std::io::Write as _;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -37,6 +38,11 @@ impl Script {
     pub fn next(&self) -> Value {
         let line = self.lines.recv_timeout(Duration::from_secs(15)).expect("the act says no more");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
+    }
+
+    /// Tells it something, one line.
+    pub fn say(&mut self, line: &str) {
+        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
     /// Tells it to go on: closes its standard input.

@@ -577,23 +577,26 @@ impl Face {
         if event.marks & mark::COUNTERS == 0 || event.tcp_flags & (Flags::FIN.0 | Flags::RST.0) == 0 {
             return;
         }
-        // RFC 4898 counts from the first acknowledged number: for the end that dialled that is its SYN.
+        // RFC 4898 counts from the first acknowledged number: for the end that dialled that is its SYN, which a reset in
+        // answer to it acknowledges too.
         let syn = u64::from(self.role == role::CLIENT);
-        let acked = event.bytes_acked.saturating_sub(syn);
+        let sent = |more: u32| Some((event.bytes_acked + u64::from(more)).saturating_sub(syn));
         if event.direction == direction::OUT {
             let unacked = event.seq.wrapping_add(event.len).wrapping_sub(event.snd_una);
             if unacked < 1 << 31 {
-                self.bytes_out = Some(acked + u64::from(unacked));
+                self.bytes_out = sent(unacked);
             }
             self.bytes_in = self.bytes_in.or(Some(event.bytes_received));
         } else {
             let ahead = event.seq.wrapping_add(event.len).wrapping_sub(event.rcv_nxt);
-            if ahead < 1 << 31 {
+            // Behind a FIN nothing more comes in, and the kernel's counter has the FIN in it (`tcp_rcv_nxt_update`).
+            let ended = self.fin[1] && self.bytes_in.is_some() && event.tcp_flags & Flags::FIN.0 == 0;
+            if ahead < 1 << 31 && !ended {
                 self.bytes_in = Some(event.bytes_received + u64::from(ahead));
             }
             if self.bytes_out.is_none() {
                 let newly = event.ack.wrapping_sub(event.snd_una);
-                self.bytes_out = Some(acked + if newly < 1 << 31 { u64::from(newly) } else { 0 });
+                self.bytes_out = sent(if newly < 1 << 31 { newly } else { 0 });
             }
         }
     }
@@ -785,6 +788,36 @@ mod tests {
         };
         let log = story(role::CLIENT, &[fin], 20);
         assert_eq!((log.closed[0].bytes_to_server, log.closed[0].bytes_to_client), (Some(50), Some(7)));
+    }
+
+    #[test]
+    fn a_fin_is_no_byte_also_when_a_reset_comes_behind_it() {
+        let fin = Event {
+            tcp_flags: 0x11,
+            direction: direction::IN,
+            seq: 132,
+            rcv_nxt: 132,
+            bytes_received: 32,
+            ..event(20, mark::COUNTERS | mark::FIN_IN)
+        };
+        let reset = Event { tcp_flags: 4, seq: 133, rcv_nxt: 133, bytes_received: 33, ..fin };
+        assert_eq!(story(role::SERVER, &[fin, reset], 20).closed[0].bytes_to_server, Some(32));
+    }
+
+    #[test]
+    fn a_refused_connection_has_sent_nothing() {
+        let reset = Event {
+            tcp_flags: 0x14,
+            direction: direction::IN,
+            state: state::SYN_SENT,
+            isn_local: 100,
+            snd_una: 100,
+            ack: 101,
+            ..event(20, mark::COUNTERS)
+        };
+        let closed = story(role::CLIENT, &[reset], 20).closed;
+        assert_eq!(closed[0].ending, Some(Ending::Refused));
+        assert_eq!((closed[0].bytes_to_server, closed[0].bytes_to_client), (Some(0), Some(0)));
     }
 
     #[test]
