@@ -17,9 +17,9 @@ use super::router::WireRouter;
 use super::shard::{SHARDS, Shard};
 use crate::source::pcap::Packet;
 
-/// Faces of one shard at a time: 32,768 in all shards. Nothing but this bounds what never closes, and it is reached early
+/// Faces of one shard at a time: 16,384 in all shards. Nothing but this bounds what never closes, and it is reached early
 /// enough that a capture of 10 GB takes no more memory than one of 100 MB.
-const FACES: usize = 2048;
+const FACES: usize = 1024;
 /// Bytes of heap for the undecided faces of one shard: 32 MiB in all shards.
 const HELD: usize = 2 << 20;
 

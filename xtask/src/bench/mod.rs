@@ -48,6 +48,9 @@ pub enum Part {
 pub enum What {
     /// Write a made capture to standard output, or to a file
     Generate(GenerateArgs),
+    /// Open connections and hold them until standard input ends
+    #[command(hide = true)]
+    Hold { said: live::HeldState, count: usize, port: u16 },
 }
 
 #[derive(Debug, Args)]
@@ -69,6 +72,7 @@ pub struct GenerateArgs {
 pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.what {
         Some(What::Generate(args)) => generate(args),
+        Some(What::Hold { said, count, port }) => live::hold(*said, *count, *port),
         None => measure(args),
     }
 }

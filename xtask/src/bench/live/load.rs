@@ -3,12 +3,13 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use clap::ValueEnum;
 
 use crate::bench::used::Leashed;
 use crate::process::{command, output, run};
@@ -155,45 +156,88 @@ pub fn bulk(time: Duration) -> Result<f64> {
     Ok(megabytes / start.elapsed().as_secs_f64())
 }
 
-/// Connections that stay open while this lives.
+/// Connections that stay open while this lives, in processes of their own: one may not have that many descriptors.
 #[derive(Debug, Default)]
 pub struct Held {
-    _streams: Vec<TcpStream>,
+    _holders: Vec<Leashed>,
 }
 
-fn held(count: usize, mut say: impl FnMut(&mut TcpStream, &mut TcpStream) -> Result<()>) -> Result<Held> {
-    let listener = TcpListener::bind(("127.0.0.1", PORT))?;
+/// What held connections have said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Said {
+    /// SSH's first line each way: the verdict stands
+    Decided,
+    /// A part of a ClientHello, a byte a segment
+    Trickled,
+}
+
+impl Held {
+    /// Has so many connections opened and held.
+    pub fn open(said: Said, count: usize) -> Result<Self> {
+        let mut holders = Vec::new();
+        for port in [PORT, PORT + 1] {
+            let mut holder = Command::new(std::env::current_exe()?);
+            holder.args(["bench", "hold", said.name(), &(count / 2).to_string(), &port.to_string()]);
+            let mut holder = Leashed(holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
+            let mut ready = [0];
+            let words = holder.0.stdout.as_mut().context("no pipe")?;
+            words.read_exact(&mut ready).context("the connections could not be opened")?;
+            holders.push(holder);
+        }
+        Ok(Self { _holders: holders })
+    }
+}
+
+impl Said {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Decided => "decided",
+            Self::Trickled => "trickled",
+        }
+    }
+}
+
+/// Opens connections, says when they are there, and holds them until standard input ends.
+pub fn hold(said: Said, count: usize, port: u16) -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", port))?;
     let mut streams = Vec::new();
     for _ in 0..count {
-        let mut client = TcpStream::connect(("127.0.0.1", PORT))?;
+        let mut client = TcpStream::connect(("127.0.0.1", port))?;
         let (mut server, _) = listener.accept()?;
-        say(&mut client, &mut server)?;
+        match said {
+            Said::Decided => {
+                client.write_all(b"SSH-2.0-bench\r\n")?;
+                server.write_all(b"SSH-2.0-bench\r\n")?;
+            }
+            Said::Trickled => trickle(&mut client, 20)?,
+        }
         streams.extend([client, server]);
     }
-    Ok(Held { _streams: streams })
+    std::io::stdout().write_all(b"!")?;
+    std::io::stdout().flush()?;
+    std::io::stdin().read_to_end(&mut Vec::new())?;
+    Ok(())
 }
 
-/// Connections whose verdict stands: SSH, which says what it is in one line.
-pub fn decided(count: usize) -> Result<Held> {
-    held(count, |client, server| {
-        client.write_all(b"SSH-2.0-bench\r\n")?;
-        server.write_all(b"SSH-2.0-bench\r\n")?;
-        Ok(())
-    })
-}
-
-/// Connections that each sent a part of a ClientHello, a byte a segment, and go no further.
-pub fn trickled(count: usize) -> Result<Held> {
+/// The beginning of a ClientHello, a byte a segment.
+fn trickle(client: &mut TcpStream, count: usize) -> Result<()> {
+    client.set_nodelay(true)?;
     let hello = [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
-    let bytes: Vec<u8> =
-        hello.into_iter().chain(std::iter::repeat_n(7, if count > 1000 { 9 } else { 300 })).collect();
-    held(count, |client, _| {
-        client.set_nodelay(true)?;
-        for byte in &bytes {
-            client.write_all(&[*byte])?;
-        }
-        Ok(())
-    })
+    for byte in hello.into_iter().chain(std::iter::repeat(7)).take(count) {
+        client.write_all(&[byte])?;
+    }
+    Ok(())
+}
+
+/// Some connections that each send 300 bytes of a ClientHello, a byte a segment.
+pub fn undecided() -> Result<()> {
+    let listener = TcpListener::bind(("127.0.0.1", PORT))?;
+    for _ in 0..60 {
+        let mut client = TcpStream::connect(("127.0.0.1", PORT))?;
+        let _server = listener.accept()?;
+        trickle(&mut client, 300)?;
+    }
+    Ok(())
 }
 
 /// 20,000 packets of 64 bytes in turn on one connection, which begins as SSH.

@@ -7,13 +7,14 @@ mod load;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use super::report::Report;
 use super::spread::{Pairs, Spread};
-use crate::process::{answer, command, exists, is_root};
+use crate::process::{exists, is_root};
 use daemon::Daemon;
-use load::{PORT, Tls};
+use load::{PORT, Said, Tls};
+pub use load::{Said as HeldState, hold};
 
 /// Connections that are open at one time where memory is measured.
 const MANY: usize = 10_000;
@@ -24,9 +25,6 @@ pub fn measure(observer: &Path, folder: &Path, pairs: usize, full: bool, report:
         report.note("Not run by root: nothing was measured of the daemon.");
         return Ok(());
     }
-    // Both ends of many connections are ours.
-    let own = std::process::id().to_string();
-    answer(command("prlimit").args(["--nofile=65536:65536", "--pid", &own])).context("prlimit failed")?;
     let time = Duration::from_secs(if full { 5 } else { 2 });
     throughput(observer, folder, pairs, time, report)?;
     latency(observer, report)?;
@@ -112,8 +110,7 @@ fn memory(observer: &Path, report: &mut Report) -> Result<()> {
         let daemon = Daemon::start(observer, false)?;
         let held = hold()?;
         std::thread::sleep(Duration::from_secs(2));
-        let mebibytes =
-            |kib: u64| format!("{:.1}", Duration::from_millis(kib).as_secs_f64() / 1.024);
+        let mebibytes = |kib: u64| format!("{:.1}", Duration::from_millis(kib).as_secs_f64() / 1.024);
         let pid = daemon.pid();
         let status = |field| super::used::status(pid, field).unwrap_or_default();
         report.row(vec![
@@ -126,8 +123,8 @@ fn memory(observer: &Path, report: &mut Report) -> Result<()> {
         daemon.stop().map(drop)
     };
     measure("just started", &|| Ok(load::Held::default()))?;
-    measure("10,000 decided connections", &|| load::decided(MANY))?;
-    measure("10,000 trickled half-handshakes", &|| load::trickled(MANY))
+    measure("10,000 decided connections", &|| load::Held::open(Said::Decided, MANY))?;
+    measure("10,000 trickled half-handshakes", &|| load::Held::open(Said::Trickled, MANY))
 }
 
 fn packets(observer: &Path, report: &mut Report) -> Result<()> {
@@ -141,7 +138,7 @@ fn packets(observer: &Path, report: &mut Report) -> Result<()> {
     type Load<'a> = &'a dyn Fn() -> Result<()>;
     let cases: [(&str, Load<'_>); 3] = [
         ("unwatched", &|| load::ping(PORT + 20_000)),
-        ("watched, undecided: a byte a segment", &|| load::trickled(60).map(drop)),
+        ("watched, undecided: a byte a segment", &load::undecided),
         ("decided", &|| load::ping(PORT)),
     ];
     let mut verified = Vec::new();
