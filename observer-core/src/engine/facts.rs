@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::certificates::Certificates;
+use super::tls_facts::Memory;
 use crate::event::{
     HttpCounts, HttpField, HttpRequest, HttpResponse, SshField, TlsExtra, TlsField, Url, UserAgent,
 };
@@ -57,7 +57,7 @@ pub struct HttpFacts {
 impl Facts {
     /// What `conversation` shows now.
     #[must_use]
-    pub(super) fn of(conversation: &Conversation, certificates: &mut Certificates) -> Self {
+    pub(super) fn of(conversation: &Conversation, memory: &mut Memory) -> Self {
         use crate::protocol::Orientation as Seen;
         let verdict = conversation.verdict();
         let mut exposed: Vec<_> = conversation.exposed().iter().map(|exposed| exposed.name()).collect();
@@ -78,7 +78,7 @@ impl Facts {
             encapsulation: conversation.encapsulation().iter().map(|layer| layer.name()).collect(),
             exposed,
             tls: conversation.tls().map(|tls| {
-                let (field, extra) = super::tls_facts::of(tls.summary(), verdict, certificates);
+                let (field, extra) = super::tls_facts::of(tls.summary(), verdict, memory);
                 (Arc::new(field), Arc::new(extra))
             }),
             http: http.map(|summary| Box::new(HttpFacts::of(summary.clone()))),

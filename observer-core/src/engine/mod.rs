@@ -3,6 +3,7 @@
 mod certificates;
 mod face;
 mod facts;
+mod fingerprints;
 mod input;
 mod report;
 mod run;

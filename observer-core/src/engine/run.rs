@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
-use super::certificates::Certificates;
 use super::face::{Face, Stage};
+use super::tls_facts::Memory;
 use super::{Closed, Copied, Ending, FaceKey, Input, Opened, Report};
 use crate::flow::{Direction, Segment};
 use crate::order::Order;
@@ -66,7 +66,7 @@ pub struct Engine {
     faces: Order<Face, List, 4>,
     index: HashMap<FaceKey, u32, RandomState>,
     held: usize,
-    certificates: Certificates,
+    memory: Memory,
     now: Timestamp,
 }
 
@@ -79,7 +79,7 @@ impl Engine {
             faces: Order::new(),
             index: HashMap::default(),
             held: 0,
-            certificates: Certificates::default(),
+            memory: Memory::default(),
             now: Timestamp::default(),
         }
     }
@@ -280,7 +280,7 @@ impl Engine {
     fn classify(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
         let key = face.key;
-        if let Some(facts) = face.facts(&mut self.certificates) {
+        if let Some(facts) = face.facts(&mut self.memory) {
             out(Report::Classified { key, time, facts });
         }
         face.stage = Stage::Classified;
@@ -303,7 +303,7 @@ impl Engine {
     fn hear_out(&mut self, index: u32, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
         out(Report::Enough(face.key));
-        if let Some(facts) = face.facts(&mut self.certificates) {
+        if let Some(facts) = face.facts(&mut self.memory) {
             out(Report::Learned { key: face.key, facts });
         }
         face.stop();
@@ -322,7 +322,7 @@ impl Engine {
         let Some(face) = self.faces.value(index) else { return };
         face.stage = Stage::Classified;
         let key = face.key;
-        if let Some(mut facts) = face.facts(&mut self.certificates) {
+        if let Some(mut facts) = face.facts(&mut self.memory) {
             facts.verdict.reason = Some(Reason::NoData);
             out(Report::Classified { key, time, facts });
         }
@@ -363,7 +363,7 @@ impl Engine {
         if !decided {
             face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
         }
-        let mut facts = face.facts(&mut self.certificates);
+        let mut facts = face.facts(&mut self.memory);
         if face.stage != Stage::Classified
             && let Some(facts) = facts.take()
         {

@@ -1,6 +1,7 @@
 //! What a TLS handshake showed, in the names of the event stream.
 
 use super::certificates::Certificates;
+use super::fingerprints::Fingerprints;
 use crate::event::{CertificateField, Hash, TlsClient, TlsExtra, TlsField, TlsServer, When, X509, X509Name};
 use crate::protocol::{Verdict, tls};
 use crate::security::ClientCertificate;
@@ -9,14 +10,20 @@ use crate::time::Timestamp;
 /// Application protocols of one hello that are told.
 const MAX_PROTOCOLS: usize = 8;
 
-pub(super) fn of(
-    summary: tls::Summary<'_>,
-    verdict: Verdict,
-    certificates: &mut Certificates,
-) -> (TlsField, TlsExtra) {
+/// What costs much to find out and is the same on most connections.
+#[derive(Debug, Default)]
+pub(super) struct Memory {
+    certificates: Certificates,
+    fingerprints: Fingerprints,
+}
+
+pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict, memory: &mut Memory) -> (TlsField, TlsExtra) {
     let version = summary.version();
     let hello = summary.client_hello();
     let server_hello = summary.server_hello();
+    let (ja3, ja4) = hello
+        .map(|hello| memory.fingerprints.client(hello))
+        .map_or((None, None), |[ja3, ja4]| (Some(ja3), Some(ja4)));
     let field = TlsField {
         version: version.map(tls::Version::number),
         version_protocol: version.map(tls::Version::protocol),
@@ -27,17 +34,17 @@ pub(super) fn of(
         established: summary.established(),
         client: TlsClient {
             server_name: summary.server_name().map(str::to_owned),
-            ja3: hello.map(tls::ClientHello::ja3),
-            certificate: summary.client_certificate().map(|sent| certificates.read(sent)),
+            ja3,
+            certificate: summary.client_certificate().map(|sent| memory.certificates.read(sent)),
         },
         server: TlsServer {
-            ja3s: server_hello.map(tls::ServerHello::ja3s),
-            certificate: summary.server_certificate().map(|sent| certificates.read(sent)),
+            ja3s: server_hello.map(|hello| memory.fingerprints.server(hello)),
+            certificate: summary.server_certificate().map(|sent| memory.certificates.read(sent)),
         },
     };
     let alerts = [summary.client_alert(), summary.server_alert()];
     let extra = TlsExtra {
-        ja4: hello.map(tls::ClientHello::ja4),
+        ja4,
         offered_protocols: hello.map_or_else(Vec::new, |hello| {
             hello.protocols.iter().take(MAX_PROTOCOLS).map(|protocol| protocol.to_string()).collect()
         }),

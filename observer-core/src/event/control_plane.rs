@@ -199,7 +199,7 @@ pub struct ProcessField {
 pub struct TlsExtra {
     /// JA4 of the ClientHello.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ja4: Option<String>,
+    pub ja4: Option<Arc<str>>,
     /// The ClientHello offered these application protocols.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub offered_protocols: Vec<String>,

@@ -43,7 +43,7 @@ pub struct TlsClient {
     pub server_name: Option<String>,
     /// JA3 of the ClientHello.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ja3: Option<String>,
+    pub ja3: Option<Arc<str>>,
     /// The certificate, shared by all events that name it.
     #[serde(flatten)]
     pub certificate: Option<Arc<CertificateField>>,
@@ -54,7 +54,7 @@ pub struct TlsClient {
 pub struct TlsServer {
     /// JA3S of the ServerHello.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub ja3s: Option<String>,
+    pub ja3s: Option<Arc<str>>,
     /// The certificate, shared by all events that name it.
     #[serde(flatten)]
     pub certificate: Option<Arc<CertificateField>>,

@@ -22,7 +22,7 @@ impl<W: Write> JsonLines<W> {
 
 impl<W: Write> Sink for JsonLines<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        serde_json::to_writer(&mut self.held, event)?;
+        sonic_rs::to_writer(&mut self.held, event).map_err(io::Error::other)?;
         self.held.push(b'\n');
         if self.held.len() < BUFFER {
             return Ok(());

@@ -1,24 +1,56 @@
 //! `cargo xtask bench`: how fast and how small observer is, measured on this machine.
 
 mod capture;
+mod live;
+mod replay;
+mod report;
+mod spread;
+mod used;
 
 use std::fs::File;
+use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use capture::Shape;
+use report::Report;
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
+    /// More pairs, longer loads, captures of 10 GB
+    #[arg(long)]
+    pub full: bool,
+    /// Measure only these
+    #[arg(long, value_enum)]
+    pub only: Vec<Part>,
+    /// The binary to measure, instead of building one
+    #[arg(long)]
+    pub binary: Option<PathBuf>,
+    /// Where the figures are written
+    #[arg(long, default_value = "BENCHMARKS.md")]
+    pub report: PathBuf,
     #[command(subcommand)]
-    pub what: What,
+    pub what: Option<What>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Part {
+    /// Replay against Suricata
+    Replay,
+    /// Memory of replay
+    Memory,
+    /// What the daemon costs the node; needs root
+    Live,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// Write a made capture to standard output, or to a file
     Generate(GenerateArgs),
+    /// Open connections and hold them until standard input ends
+    #[command(hide = true)]
+    Hold { said: live::HeldState, count: usize, port: u16 },
 }
 
 #[derive(Debug, Args)]
@@ -33,14 +65,39 @@ pub struct GenerateArgs {
     pub bytes: Option<u64>,
     /// Where to; standard output if not given
     #[arg(long)]
-    pub output: Option<std::path::PathBuf>,
+    pub output: Option<PathBuf>,
 }
 
 /// Runs it.
 pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.what {
-        What::Generate(args) => generate(args),
+        Some(What::Generate(args)) => generate(args),
+        Some(What::Hold { said, count, port }) => live::hold(*said, *count, *port),
+        None => measure(args),
     }
+}
+
+fn measure(args: &BenchArgs) -> Result<()> {
+    let observer = match &args.binary {
+        Some(path) => std::path::absolute(path)?,
+        None => crate::binary::build_with_setup()?,
+    };
+    let wanted = |part| args.only.is_empty() || args.only.contains(&part);
+    let pairs = if args.full { 15 } else { 5 };
+    let scratch = replay::Scratch::new()?;
+    let mut report = Report::default();
+    if wanted(Part::Replay) {
+        replay::speed(&observer, scratch.path(), pairs, &mut report)?;
+    }
+    if wanted(Part::Memory) {
+        let large = if args.full { 10_000_000_000 } else { 1_000_000_000 };
+        replay::memory(&observer, large, &mut report)?;
+    }
+    if wanted(Part::Live) {
+        live::measure(&observer, scratch.path(), pairs, args.full, &mut report)?;
+    }
+    let typed = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    report.write(&args.report, &format!("cargo xtask {typed}"))
 }
 
 fn generate(args: &GenerateArgs) -> Result<()> {

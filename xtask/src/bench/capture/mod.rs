@@ -28,6 +28,16 @@ pub enum Shape {
 }
 
 impl Shape {
+    /// What it is called on the command line.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ShortTls => "short-tls",
+            Self::NeverClosed => "never-closed",
+            Self::Bulk => "bulk",
+            Self::KeptAlive => "kept-alive",
+        }
+    }
+
     /// How many connections make a capture of about `bytes` bytes.
     pub fn connections(self, bytes: u64) -> u32 {
         let each = match self {

@@ -1,0 +1,130 @@
+//! The daemon under measurement.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use serde_json::Value;
+
+use super::load::PORT;
+use crate::bench::used::Leashed;
+use crate::process::{answer, command};
+
+/// A running `observer run`.
+#[derive(Debug)]
+pub struct Daemon {
+    child: Leashed,
+    reader: Option<JoinHandle<Heard>>,
+}
+
+/// What it said.
+#[derive(Debug, Default)]
+pub struct Heard {
+    pub classified: usize,
+    pub closed: usize,
+    pub losses: usize,
+    /// From the deciding segment to when the line was read, in seconds; only of verdicts that a segment decided.
+    pub delays: Vec<f64>,
+}
+
+impl Daemon {
+    /// Starts it and waits until it watches. Its lines are read with their time of arrival, or thrown away.
+    pub fn start(observer: &Path, listen: bool) -> Result<Self> {
+        let mut run = command(observer);
+        run.args(["run", "--format", "json"]).stderr(Stdio::piped());
+        run.stdout(if listen { Stdio::piped() } else { Stdio::null() });
+        let mut child = Leashed(run.spawn()?);
+        let words = BufReader::new(child.0.stderr.take().context("no standard error")?);
+        let mut said = String::new();
+        let mut words = words.lines();
+        loop {
+            let Some(line) = words.next() else { bail!("observer did not start: {said}") };
+            let line = line?;
+            said += &line;
+            if line.contains("watching") {
+                break;
+            }
+        }
+        std::thread::spawn(move || words.map_while(Result::ok).for_each(drop));
+        let reader = child.0.stdout.take().map(|lines| {
+            let lines = BufReader::with_capacity(1 << 20, lines);
+            std::thread::spawn(move || listen_to(lines))
+        });
+        Ok(Self { child, reader })
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.0.id()
+    }
+
+    /// Ends it by SIGTERM.
+    pub fn stop(mut self) -> Result<Heard> {
+        let child: &mut Child = &mut self.child.0;
+        answer(command("kill").args(["-TERM", &child.id().to_string()])).context("cannot send a signal")?;
+        let began = Instant::now();
+        while child.try_wait()?.is_none() {
+            ensure!(began.elapsed() < Duration::from_secs(20), "observer does not end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let heard = self.reader.take().and_then(|reader| reader.join().ok());
+        Ok(heard.unwrap_or_default())
+    }
+}
+
+fn listen_to(lines: impl std::io::BufRead) -> Heard {
+    let mut heard = Heard::default();
+    for line in lines.lines().map_while(Result::ok) {
+        let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
+        let ours = event["destination"]["port"] == PORT;
+        match event["event"]["action"].as_str() {
+            Some("connection-classified") if ours => {
+                heard.classified += 1;
+                let decided = event["@timestamp"].as_str().and_then(second_of_day);
+                if let (Some(decided), false) = (decided, event["control_plane"]["security"] == "unknown") {
+                    let read = (read.as_secs() % 86_400, read.subsec_nanos());
+                    let read = Duration::new(read.0, read.1).as_secs_f64();
+                    heard.delays.push((read - decided).rem_euclid(86_400.0));
+                }
+            }
+            Some("connection-closed") if ours => heard.closed += 1,
+            Some("loss") => heard.losses += 1,
+            _ => {}
+        }
+    }
+    heard
+}
+
+/// Seconds since midnight of `2026-01-02T03:04:05.000000006Z`.
+fn second_of_day(text: &str) -> Option<f64> {
+    let mut parts = text.get(11..29)?.split(':').map(str::parse::<f64>);
+    let mut next = || parts.next()?.ok();
+    Some(next()? * 3600.0 + next()? * 60.0 + next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_second_of_the_day() {
+        assert_eq!(second_of_day("2026-01-02T03:04:05.500000000Z"), Some(11_045.5));
+        assert_eq!(second_of_day("yesterday"), None);
+    }
+
+    #[test]
+    fn counts_lines_of_the_watched_port_alone() {
+        let line = |action: &str, port: u16| {
+            format!(
+                r#"{{"@timestamp":"2026-01-02T03:04:05.5Z","event":{{"action":"{action}"}},"destination":{{"port":{port}}}}}"#
+            )
+        };
+        let lines =
+            [line("connection-classified", PORT), line("connection-closed", 1), line("loss", 0)].join("\n");
+        let heard = listen_to(lines.as_bytes());
+        assert_eq!((heard.classified, heard.closed, heard.losses), (1, 0, 1));
+    }
+}
