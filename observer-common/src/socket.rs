@@ -113,7 +113,7 @@ record! {
     /// What the kernel programs keep with a socket. It is cloned from a listener to the sockets accepted from it, so
     /// that a child knows its listener and its owner. Each flag is a byte of its own: the two directions of a socket
     /// run at the same time, and a byte is written whole.
-    pub struct SocketState: 192 {
+    pub struct SocketState: 216 {
         /// Cookie of the socket that this was written for: another one than the socket's own on a fresh clone. 0 until
         /// the first packet.
         pub cookie: u64,
@@ -193,8 +193,10 @@ record! {
         pub joins: u8,
         /// Kernel time of the first SYN that went out.
         pub opened: u64,
-        /// Where that SYN really went; port 0 if none was seen.
+        /// Where the first packet really went or came from; port 0 if none was seen.
         pub wire: Address,
+        /// The socket's own address in that packet.
+        pub local: Address,
     }
 }
 

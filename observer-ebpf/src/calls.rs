@@ -9,7 +9,7 @@ use aya_ebpf::helpers::generated::{
 };
 use observer_common::{Address, Mode, SocketState, direction, mark, role, state};
 
-use crate::ends::socket_ends;
+use crate::ends::Ends;
 use crate::headers::Headers;
 use crate::ring;
 use crate::storage;
@@ -38,7 +38,7 @@ pub fn dialled<const VERSION: u8>(ctx: *mut bpf_sock_addr) {
             return;
         }
         if (*socket).cookie != 0 {
-            unanswered(sk, socket);
+            unanswered(socket);
             if (*socket).announced != 0 {
                 // The socket was connected before (and disconnected, or refused): another connection, another name.
                 (*socket).epoch = (*socket).epoch.wrapping_add(1);
@@ -102,7 +102,7 @@ pub fn released(ctx: *mut bpf_sock) {
         }
         if !listener {
             if (*socket).announced == 0 {
-                unanswered(ctx, socket);
+                unanswered(socket);
                 return;
             }
             // Its FIN follows, or a reset, and carries the mark; if neither ever does, the sweep finds it gone.
@@ -118,14 +118,15 @@ const NO_PACKET: Headers = Headers { version: 0, flags: 0, tcp: 0, payload: 0, l
 
 /// Tells of a connection that nobody answered before its socket was let go, or used again.
 #[inline(always)]
-unsafe fn unanswered(sk: *mut bpf_sock, socket: *mut SocketState) {
-    // SAFETY: the caller checked the pointers; the packet's is not used.
+unsafe fn unanswered(socket: *mut SocketState) {
+    // SAFETY: the caller checked the pointer; the packet's is not used.
     unsafe {
         if (*socket).dialling == 0 || (*socket).announced != 0 || (*socket).mode <= Mode::UNWATCHED {
             return;
         }
         let now = bpf_ktime_get_ns();
-        let ends = socket_ends(sk);
+        // The hook may not read the socket's addresses; its SYN had them.
+        let ends = Ends { local: (*socket).local, remote: (*socket).wire };
         if tell::announce::<false>(
             core::ptr::null_mut(),
             socket,

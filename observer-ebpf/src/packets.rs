@@ -187,6 +187,7 @@ unsafe fn on_connection<const DIRECTION: u8>(
                     return None;
                 };
                 (*socket).wire = packet.remote;
+                (*socket).local = packet.local;
             }
             now = bpf_ktime_get_ns();
             if !in_scope::<DIRECTION>(sk, socket, config, headers, state, now) {
