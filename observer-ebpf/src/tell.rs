@@ -197,11 +197,14 @@ unsafe fn options(skb: *mut __sk_buff, headers: &Headers, to: *mut u8) -> u8 {
         if bpf_skb_load_bytes(skb.cast(), from, to.cast(), size) != 0 {
             return 0;
         }
-        if len > 32 && bpf_skb_load_bytes(skb.cast(), from + len - 8, to.add(32).cast(), 8) != 0 {
-            return 32;
+        // Options end on a multiple of four: what is left is 4 or 8 bytes.
+        if len > 32 && bpf_skb_load_bytes(skb.cast(), from + 28, to.add(28).cast(), 8) != 0 {
+            return 28;
+        }
+        if len > 36 && bpf_skb_load_bytes(skb.cast(), from + 32, to.add(32).cast(), 8) != 0 {
+            return 36;
         }
     }
-    // An odd tail (36 bytes) would need a third copy; the last four bytes are then given up.
-    if len > 32 && len < 40 { 32 } else { len as u8 }
+    len as u8
 }
 
