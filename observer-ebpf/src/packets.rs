@@ -193,7 +193,9 @@ unsafe fn on_connection<const DIRECTION: u8>(
             if !in_scope::<DIRECTION>(sk, socket, config, headers, state, now) {
                 return None;
             }
-            if DIRECTION == direction::OUT && headers.flags & (SYN | ACK) == SYN && waits(skb, socket, headers, now)
+            if DIRECTION == direction::OUT
+                && headers.flags & (SYN | ACK) == SYN
+                && waits(skb, socket, headers, now)
             {
                 return None;
             }

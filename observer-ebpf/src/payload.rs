@@ -6,7 +6,8 @@ use core::ptr::addr_of_mut;
 use aya_ebpf::bindings::__sk_buff;
 use aya_ebpf::helpers::generated::bpf_skb_load_bytes;
 use observer_common::{
-    CLASSES, OPTIONS_MAX, PAYLOAD_HEADER, PLAIN_OPTIONS, Payload, SocketState, WIRE_VERSION, flag, kind, next_piece,
+    CLASSES, OPTIONS_MAX, PAYLOAD_HEADER, PLAIN_OPTIONS, Payload, SocketState, WIRE_VERSION, flag, kind,
+    next_piece,
 };
 
 use crate::headers::{FIN, Headers, RST, SYN, forget};

@@ -113,4 +113,3 @@ pub unsafe fn unannounced(socket: *mut SocketState, bytes: u32) {
         add(addr_of_mut!((*socket).lost_bytes), bytes.into());
     }
 }
-

@@ -101,4 +101,3 @@ pub unsafe fn adopt_owner(socket: *mut SocketState, config: &Config) {
         }
     }
 }
-

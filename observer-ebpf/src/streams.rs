@@ -123,4 +123,3 @@ pub unsafe fn plan<const DIRECTION: u8>(
         Some(Plan { key, allowed, last: last.into(), now, rcv_nxt, role: (*socket).role, flags: 0 })
     }
 }
-

@@ -72,7 +72,8 @@ pub unsafe fn announce<const PACKET: bool>(
         (*record).called = (*socket).called;
         (*record).key = face_key((*socket).cookie, (*socket).epoch);
         (*record).listener = (*socket).listener;
-        (*record).netns = if PACKET && NETNS_COOKIE.load() != 0 { bpf_get_netns_cookie(skb.cast()) } else { 0 };
+        (*record).netns =
+            if PACKET && NETNS_COOKIE.load() != 0 { bpf_get_netns_cookie(skb.cast()) } else { 0 };
         (*record).cgroup = (*socket).cgroup;
         (*record).tgid = (*socket).tgid;
         (*record).tid = (*socket).tid;
@@ -207,4 +208,3 @@ unsafe fn options(skb: *mut __sk_buff, headers: &Headers, to: *mut u8) -> u8 {
     }
     len as u8
 }
-

@@ -11,12 +11,12 @@ use super::handshakes::Pending;
 use super::{Faces, Hear};
 
 /// How long after its release a socket may still end by packets, ns: the kernel gives an orphan up within this.
-const ORPHAN: u64 = 120_000_000_000;
+pub(super) const ORPHAN: u64 = 120_000_000_000;
 
 /// How long a released socket that has sent its FIN may still hear the peer's, ns. The kernel replaces it by a
 /// time-wait entry as soon as its FIN is acknowledged (`tcp_time_wait` in `net/ipv4/tcp_minisocks.c`), and what reaches
 /// that is seen by no hook.
-const LETTING_GO: u64 = 3_000_000_000;
+pub(super) const LETTING_GO: u64 = 3_000_000_000;
 
 /// How long the release of a listener explains resets of sockets in its queue, ns.
 const QUEUE: u64 = 5_000_000_000;
@@ -28,7 +28,13 @@ impl Faces {
         if given_up > self.told_given_up {
             let records = given_up - std::mem::replace(&mut self.told_given_up, given_up);
             let time = self.clock.utc(now);
-            hear.input(Input::Lost(Lost { time, place: LossPlace::ObserverTable, key: None, records, bytes: 0 }));
+            hear.input(Input::Lost(Lost {
+                time,
+                place: LossPlace::ObserverTable,
+                key: None,
+                records,
+                bytes: 0,
+            }));
         }
         while let Some(pending) = self.handshakes.due(now) {
             self.made_up += 1;
@@ -149,7 +155,9 @@ impl Faces {
         let namespaces: HashSet<u64> = self
             .faces
             .iter()
-            .filter(|(key, face)| face.netns != 0 && (alive.contains(&cookie(**key)) || alive.contains(&face.listener)))
+            .filter(|(key, face)| {
+                face.netns != 0 && (alive.contains(&cookie(**key)) || alive.contains(&face.listener))
+            })
             .map(|(_, face)| face.netns)
             .collect();
         let mut gone = Vec::new();
@@ -177,7 +185,8 @@ impl Faces {
         let Some(face) = self.faces.get(&key) else { return };
         if !face.closed {
             let (time, face) = (self.clock.utc(now), Some(face.key));
-            let place = if ending == Ending::Evicted { LossPlace::ObserverTable } else { LossPlace::LifecycleRing };
+            let place =
+                if ending == Ending::Evicted { LossPlace::ObserverTable } else { LossPlace::LifecycleRing };
             hear.input(Input::Lost(Lost { time, place, key: face, records: 1, bytes: 0 }));
         }
         self.close(key, now, Some(ending), hear);

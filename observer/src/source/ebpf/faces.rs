@@ -3,9 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use observer_common::{Announcement, Event, Handshake, Payload, direction, flag, mark, role};
-use observer_core::engine::{
-    Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple,
-};
+use observer_core::engine::{Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple};
 use observer_core::flow::{Direction, Flags, Segment};
 use observer_core::security::Reason;
 use observer_core::time::Timestamp;
@@ -119,10 +117,7 @@ impl Faces {
             (None, Vec::new())
         };
         let joined = record.marks & mark::JOINS != 0
-            || matches!(
-                MpOption::in_words(&record.options, record.options_len),
-                Some(MpOption::Join { .. })
-            )
+            || matches!(MpOption::in_words(&record.options, record.options_len), Some(MpOption::Join { .. }))
             || pending.as_ref().is_some_and(|pending| pending.joined);
         let key = pending.as_ref().and_then(|pending| pending.face).unwrap_or(named);
         let mut face = Face::new(key, record.role, record.listener, record.netns);
@@ -326,8 +321,11 @@ impl Faces {
             let before: Vec<_> = multipath.tokens().collect();
             match multipath.place(direction, record.seq, record.len, options) {
                 Some(seq) => segment.seq = seq,
-                // Bytes without a place are a hole.
-                None => segment.payload = &[],
+                // Bytes without a place are a hole, where they would lie if nothing else had changed.
+                None => {
+                    segment.seq = multipath.place_control(direction, record.seq);
+                    segment.payload = &[];
+                }
             }
             segment.ack = multipath.acknowledges(direction, record.ack);
             if multipath.tokens().count() > before.len() {

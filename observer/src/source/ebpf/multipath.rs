@@ -32,7 +32,8 @@ impl MpOption {
                 0 => return None,
                 1 => rest = tail,
                 _ => {
-                    let length = tail.first().map(|length| usize::from(*length)).filter(|length| *length >= 2)?;
+                    let length =
+                        tail.first().map(|length| usize::from(*length)).filter(|length| *length >= 2)?;
                     if *kind == KIND
                         && let Some(option) = rest.get(2..length).and_then(Self::read)
                     {
@@ -56,9 +57,12 @@ impl MpOption {
 
     /// Reads what follows kind and length.
     fn read(body: &[u8]) -> Option<Self> {
-        let key = |at: usize| body.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u64::from_be_bytes);
-        let word = |at: usize| body.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_be_bytes);
-        let half = |at: usize| body.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u16::from_be_bytes);
+        let key =
+            |at: usize| body.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u64::from_be_bytes);
+        let word =
+            |at: usize| body.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_be_bytes);
+        let half =
+            |at: usize| body.get(at..).and_then(|rest| rest.first_chunk()).copied().map(u16::from_be_bytes);
         match (*body.first()? >> 4, *body.get(1)?) {
             (0, _) => Some(Self::Capable { sender: key(2), receiver: key(10), length: half(18) }),
             (1, _) => Some(Self::Join { token: (body.len() == 10).then(|| word(2)).flatten() }),
@@ -118,6 +122,8 @@ struct Stream {
     /// Sequence number of the first byte on this subflow.
     base: u32,
     run: Option<Run>,
+    /// Offset in the connection's stream of the byte behind all that were mapped.
+    reached: u32,
     /// Data came before any mapping: the connection has fallen back to plain TCP (section 3.7).
     plain: bool,
 }
@@ -175,7 +181,7 @@ impl Multipath {
             self.learn(direction, sender);
             self.learn(direction.reversed(), receiver);
         }
-        let mode = self.mode;
+        let (mode, split) = (self.mode, self.split);
         let stream = self.stream(direction);
         if stream.plain || mode == Mode::Lost {
             return (mode != Mode::Lost).then_some(seq);
@@ -183,6 +189,7 @@ impl Multipath {
         match option {
             Some(MpOption::Capable { length: Some(length), .. }) if mode == Mode::Agreed => {
                 stream.run = Some(Run { start: 0, length: length.into(), shift: 0 });
+                stream.reached = stream.reached.max(length.into());
             }
             Some(MpOption::Mapping { data, subflow, length }) => {
                 let start = subflow.wrapping_sub(1);
@@ -199,8 +206,19 @@ impl Multipath {
                     }
                     return Some(seq);
                 }
-                let shift = data.wrapping_sub(stream.key?.first).wrapping_sub(start);
-                stream.run = Some(Run { start, length, shift });
+                let offset = data.wrapping_sub(stream.key?.first);
+                let run = Run { start, length, shift: offset.wrapping_sub(start) };
+                stream.run = Some(run);
+                // A probe of a closed window carries one byte of no meaning at a place that was acknowledged before
+                // (`mptcp_sendmsg_frag` in net/mptcp/protocol.c). A byte that was really written continues the stream;
+                // where others carry a part of it, that cannot be told.
+                if length == 1 && (split || offset != stream.reached) {
+                    return None;
+                }
+                let end = offset.wrapping_add(length);
+                if end.wrapping_sub(stream.reached) < 1 << 31 {
+                    stream.reached = end;
+                }
             }
             _ if mode == Mode::Missed => return Some(seq),
             _ => {}
@@ -243,7 +261,8 @@ mod tests {
 
     fn mapping(data: u32, subflow: u32, length: u16) -> Vec<u8> {
         // Timestamps, then an acknowledgement of 4 bytes and a mapping of 8.
-        let mut options = vec![1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, KIND, 22, 0x20, 0x0d, 9, 9, 9, 9, 7, 7, 7, 7];
+        let mut options =
+            vec![1, 1, 8, 10, 0, 0, 0, 0, 0, 0, 0, 0, KIND, 22, 0x20, 0x0d, 9, 9, 9, 9, 7, 7, 7, 7];
         options.extend_from_slice(&data.to_be_bytes());
         options.extend_from_slice(&subflow.to_be_bytes());
         options.extend_from_slice(&length.to_be_bytes());
@@ -304,6 +323,16 @@ mod tests {
         assert_eq!(multipath.place(ToServer, 104, 6, &[]), Some(104));
         assert_eq!(multipath.place(ToServer, 110, 1, &[]), None);
         assert_eq!(multipath.place(ToServer, 110, 9, &mapping(first.wrapping_add(10), 11, 5)), None);
+    }
+
+    #[test]
+    fn a_probe_of_a_closed_window_says_nothing() {
+        let (mut multipath, first) = agreed();
+        assert_eq!(multipath.place(ToServer, 100, 10, &mapping(first, 1, 10)), Some(100));
+        assert_eq!(multipath.place(ToServer, 110, 1, &mapping(first.wrapping_add(9), 11, 1)), None);
+        assert_eq!(multipath.place(ToServer, 111, 1, &mapping(first.wrapping_add(10), 12, 1)), Some(110));
+        multipath.split = true;
+        assert_eq!(multipath.place(ToServer, 112, 1, &mapping(first.wrapping_add(11), 13, 1)), None);
     }
 
     #[test]

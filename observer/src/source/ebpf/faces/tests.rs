@@ -1,7 +1,11 @@
 //! Records as the kernel programs write them, and what becomes of them.
 
-use observer_common::WIRE_VERSION;
+use std::collections::HashSet;
 
+use observer_common::{WIRE_VERSION, state};
+use observer_core::engine::Closed;
+
+use super::super::ends::{LETTING_GO, ORPHAN};
 use super::*;
 
 #[derive(Default)]
@@ -116,8 +120,7 @@ fn a_reset_of_a_queued_socket_behind_its_listener_means_never_accepted() {
 
 #[test]
 fn a_lost_fin_is_made_good_by_the_marks_of_the_next_event() {
-    let fin =
-        Event { tcp_flags: 0x11, direction: direction::OUT, ..event(20, mark::FIN_OUT | mark::FIN_IN) };
+    let fin = Event { tcp_flags: 0x11, direction: direction::OUT, ..event(20, mark::FIN_OUT | mark::FIN_IN) };
     assert_eq!(story(role::CLIENT, &[fin], 20).closed[0].ending, Some(Ending::Finished));
 }
 
@@ -156,7 +159,69 @@ fn a_joining_subflow_is_never_a_whole_stream() {
     let record = Announcement { options, options_len: 16, ..opened(role::CLIENT) };
     faces.take(&Record::Announcement(record), &mut log);
     assert!(matches!(log.opened[0].origin, Origin::MidStream { oriented: true, .. }));
-    options[1] = u32::from_ne_bytes([0x00, 1, 0, 0]);
-    assert!(!joins(&options, 16), "MP_CAPABLE opens a connection of its own");
-    assert!(!joins(&[u32::from_ne_bytes([5, 0, 0, 0]); 10], 40), "a length of 0 ends the options");
+}
+
+#[test]
+fn requests_skipped_by_their_rate_are_told_as_such() {
+    let event = Event { tcp_flags: 0x11, skipped_bytes: 70, ..event(20, 0) };
+    let log = story(role::CLIENT, &[event, event], 20);
+    let told: Vec<_> = log.lost.iter().map(|lost| (lost.place, lost.records, lost.bytes)).collect();
+    assert_eq!(told, [(LossPlace::RequestRate, 1, 70)]);
+}
+
+#[test]
+fn nothing_was_carried_where_the_connection_was_refused() {
+    let reset = Event {
+        tcp_flags: 0x14,
+        direction: direction::IN,
+        state: state::SYN_SENT,
+        ack: 101,
+        isn_local: 100,
+        snd_una: 100,
+        ..event(20, mark::COUNTERS)
+    };
+    let log = story(role::CLIENT, &[reset], 20);
+    let closed = &log.closed[0];
+    assert_eq!(closed.ending, Some(Ending::Refused));
+    assert_eq!((closed.bytes_to_server, closed.bytes_to_client), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_face_whose_end_was_lost_is_closed_once_it_is_missing_twice() {
+    let (mut faces, mut log) = (Faces::default(), Log::default());
+    faces.take(&Record::Announcement(opened(role::SERVER)), &mut log);
+    // The listener is there, so the namespace is in the list.
+    let list = HashSet::from([4]);
+    faces.sweep(30, &list, &mut log);
+    assert!(log.closed.is_empty());
+    faces.sweep(60, &HashSet::from([4, 5]), &mut log);
+    faces.sweep(90, &list, &mut log);
+    assert!(log.closed.is_empty());
+    faces.sweep(120, &list, &mut log);
+    assert_eq!(log.closed[0].ending, Some(Ending::Unknown));
+    assert_eq!((log.lost[0].key, log.lost[0].records), (Some(FaceKey(5)), 1));
+    assert!(faces.is_empty());
+}
+
+#[test]
+fn a_face_of_a_namespace_that_cannot_be_listed_stays() {
+    let (mut faces, mut log) = (Faces::default(), Log::default());
+    faces.take(&Record::Announcement(opened(role::CLIENT)), &mut log);
+    for now in [30, 60, 90] {
+        faces.sweep(now, &HashSet::from([77]), &mut log);
+    }
+    assert!(log.closed.is_empty() && log.lost.is_empty());
+}
+
+#[test]
+fn a_face_given_up_for_want_of_room_is_told() {
+    let (mut faces, mut log) = (Faces::default(), Log::default());
+    for key in 1..=u64::try_from(KEPT).unwrap() + 2 {
+        let record = Announcement { key, ..opened(role::CLIENT) };
+        faces.take(&Record::Announcement(record), &mut log);
+    }
+    let endings: Vec<_> = log.closed.iter().map(|closed| closed.ending).collect();
+    assert_eq!(endings, [Some(Ending::Evicted); 2]);
+    assert_eq!(log.lost.len(), 2);
+    assert_eq!(log.lost[0].place, LossPlace::ObserverTable);
 }
