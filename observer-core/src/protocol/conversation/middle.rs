@@ -72,6 +72,8 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     let response = response(bytes);
     let request = match opened_by_client(bytes) {
         _ if bytes.is_empty() => Detect::NeedMore,
+        // Either end may send an alert.
+        _ if bytes.first() == Some(&21) => Detect::No,
         Ok(Choice::Tls | Choice::Http) => Detect::Yes,
         // What it leads to is what counts.
         Ok(_) if HttpConnect::detect(bytes) == Detect::Yes => Detect::Yes,
