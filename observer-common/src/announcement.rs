@@ -54,9 +54,9 @@ record! {
         pub wire: Address,
         /// What the program passed to `connect()`; port 0 if not seen.
         pub dialled: Address,
-        /// TCP options of the SYN, where the packet is one.
+        /// TCP options of the packet, where it has SYN.
         pub options: [u32; 10],
-        /// Always 0.
-        pub reserved: u64,
+        /// Kernel time of the SYN that the socket sent; 0 if that was not seen, or is the packet itself.
+        pub opened: u64,
     }
 }

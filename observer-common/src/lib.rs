@@ -26,6 +26,6 @@ pub use counters::{Counters, RingCounters};
 pub use event::Event;
 pub use handshake::{Handshake, OPTIONS_MAX};
 pub use layout::{Field, WIRE_VERSION, kind};
-pub use payload::{CLASSES, PAYLOAD_HEADER, Payload};
+pub use payload::{CLASSES, PAYLOAD_HEADER, PLAIN_OPTIONS, Payload};
 pub use scope::{Facts, Rules, Verdict, decide, reach};
 pub use socket::{Mode, SocketState, direction, face_key, flag, mark, role, state};

@@ -5,6 +5,10 @@ use crate::layout::record;
 /// Bytes of [`Payload`] before the copied bytes.
 pub const PAYLOAD_HEADER: usize = Payload::SIZE;
 
+/// A data segment with at most this many bytes of TCP options carries no Multipath TCP mapping: timestamps take 12
+/// (RFC 7323, appendix A), the smallest mapping 14 (RFC 8684, section 3.3).
+pub const PLAIN_OPTIONS: u32 = 12;
+
 /// Payload capacity of a record, by class: the size of a ring reservation has to be a constant.
 pub const CLASSES: [u32; 4] = [256, 1024, 4096, 16384];
 
@@ -23,15 +27,16 @@ record! {
         pub direction: u8,
         /// [`crate::flag`] bits.
         pub flags: u8,
-        /// Always 0.
-        pub padding: u8,
+        /// TCP options of the segment, bytes: they lie between this header and the copied bytes. Carried by the first
+        /// piece of a segment that has more of them than [`PLAIN_OPTIONS`].
+        pub options_len: u8,
         /// Sequence number of the first byte of this piece.
         pub seq: u32,
         /// Acknowledgement number of the segment.
         pub ack: u32,
         /// Bytes of this piece on the wire.
         pub len: u32,
-        /// Bytes copied behind this header; at most `len`.
+        /// Bytes copied behind this header and the options; at most `len`.
         pub captured: u32,
         /// Kernel time (CLOCK_MONOTONIC, ns).
         pub time: u64,

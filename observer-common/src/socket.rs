@@ -67,6 +67,10 @@ pub mod mark {
     pub const FIN_OUT: u32 = 1024;
     /// A FIN has come into the socket, now or before.
     pub const FIN_IN: u32 = 2048;
+    /// The SYN that the socket sent offered Multipath TCP (MP_CAPABLE, RFC 8684, section 3.1).
+    pub const MULTIPATH: u32 = 4096;
+    /// The SYN that the socket sent joins a Multipath TCP connection (MP_JOIN, RFC 8684, section 3.2).
+    pub const JOINS: u32 = 8192;
 }
 
 /// Bits of a payload record's `flags`.
@@ -109,7 +113,7 @@ record! {
     /// What the kernel programs keep with a socket. It is cloned from a listener to the sockets accepted from it, so
     /// that a child knows its listener and its owner. Each flag is a byte of its own: the two directions of a socket
     /// run at the same time, and a byte is written whole.
-    pub struct SocketState: 160 {
+    pub struct SocketState: 216 {
         /// Cookie of the socket that this was written for: another one than the socket's own on a fresh clone. 0 until
         /// the first packet.
         pub cookie: u64,
@@ -181,8 +185,18 @@ record! {
         pub rate_used: u32,
         /// 1: `tgid` and what is told with it are set.
         pub has_caller: u8,
-        /// Always 0.
-        pub padding: [u8; 3],
+        /// 1: a SYN went out and was not announced by itself.
+        pub dialling: u8,
+        /// 1: the SYN that went out offered Multipath TCP.
+        pub multipath: u8,
+        /// 1: the SYN that went out joins a Multipath TCP connection.
+        pub joins: u8,
+        /// Kernel time of the first SYN that went out.
+        pub opened: u64,
+        /// Where the first packet really went or came from; port 0 if none was seen.
+        pub wire: Address,
+        /// The socket's own address in that packet.
+        pub local: Address,
     }
 }
 

@@ -9,9 +9,12 @@ use aya_ebpf::helpers::generated::{
 };
 use observer_common::{Address, Mode, SocketState, direction, mark, role, state};
 
-use crate::emit::{self, Tcp};
+use crate::ends::Ends;
 use crate::headers::Headers;
+use crate::ring;
 use crate::storage;
+use crate::tcp::Tcp;
+use crate::tell;
 
 const STREAM: u32 = 1;
 const TCP: u32 = 6;
@@ -31,10 +34,11 @@ pub fn dialled<const VERSION: u8>(ctx: *mut bpf_sock_addr) {
         }
         let socket = storage::find_or_make(sk.cast());
         if socket.is_null() {
-            emit::count(|counters| addr_of_mut!((*counters).no_storage), 1);
+            ring::count(|counters| addr_of_mut!((*counters).no_storage), 1);
             return;
         }
         if (*socket).cookie != 0 {
+            unanswered(socket);
             if (*socket).announced != 0 {
                 // The socket was connected before (and disconnected, or refused): another connection, another name.
                 (*socket).epoch = (*socket).epoch.wrapping_add(1);
@@ -69,7 +73,7 @@ pub fn bound(ctx: *mut bpf_sock) {
         }
         let socket = storage::find_or_make(ctx.cast());
         if socket.is_null() {
-            emit::count(|counters| addr_of_mut!((*counters).no_storage), 1);
+            ring::count(|counters| addr_of_mut!((*counters).no_storage), 1);
             return;
         }
         caller(socket);
@@ -93,11 +97,55 @@ pub fn released(ctx: *mut bpf_sock) {
         let state = (*ctx).state as u8;
         let listener = state == state::LISTEN;
         let marks = if listener { mark::RELEASED | mark::LISTENER } else { mark::RELEASED };
-        if (*socket).mode <= Mode::UNWATCHED || (!listener && (*socket).announced == 0) {
+        if (*socket).mode <= Mode::UNWATCHED {
             return;
         }
-        let none = Headers { version: 0, flags: 0, tcp: 0, payload: 0, len: 0, seq: 0, ack: 0 };
-        emit::event(socket, &none, direction::NONE, state, marks, bpf_ktime_get_ns(), &Tcp::NONE);
+        if !listener {
+            if (*socket).announced == 0 {
+                unanswered(socket);
+                return;
+            }
+            // Its FIN follows, or a reset, and carries the mark; if neither ever does, the sweep finds it gone.
+            if (state == state::ESTABLISHED || state == state::CLOSE_WAIT) && (*socket).fin_out == 0 {
+                return;
+            }
+        }
+        tell::event(socket, &NO_PACKET, direction::NONE, state, marks, bpf_ktime_get_ns(), &Tcp::NONE);
+    }
+}
+
+const NO_PACKET: Headers = Headers { version: 0, flags: 0, tcp: 0, payload: 0, len: 0, seq: 0, ack: 0 };
+
+/// Tells of a connection that nobody answered before its socket was let go, or used again.
+#[inline(always)]
+unsafe fn unanswered(socket: *mut SocketState) {
+    // SAFETY: the caller checked the pointer; the packet's is not used.
+    unsafe {
+        if (*socket).dialling == 0 || (*socket).announced != 0 || (*socket).mode <= Mode::UNWATCHED {
+            return;
+        }
+        let now = bpf_ktime_get_ns();
+        // The hook may not read the socket's addresses; its SYN had them.
+        let ends = Ends { local: (*socket).local, remote: (*socket).wire };
+        if tell::announce::<false>(
+            core::ptr::null_mut(),
+            socket,
+            &NO_PACKET,
+            direction::NONE,
+            state::SYN_SENT,
+            now,
+            &ends,
+        ) {
+            tell::event(
+                socket,
+                &NO_PACKET,
+                direction::NONE,
+                state::SYN_SENT,
+                mark::RELEASED,
+                now,
+                &Tcp::NONE,
+            );
+        }
     }
 }
 
@@ -122,6 +170,11 @@ unsafe fn forget(socket: *mut SocketState) {
         (*socket).released = 0;
         (*socket).fin_out = 0;
         (*socket).fin_in = 0;
+        (*socket).dialling = 0;
+        (*socket).multipath = 0;
+        (*socket).joins = 0;
+        (*socket).opened = 0;
+        (*socket).wire.port = 0;
         (*socket).lost_records = 0;
         (*socket).lost_bytes = 0;
         (*socket).skipped_bytes = 0;

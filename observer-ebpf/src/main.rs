@@ -16,12 +16,18 @@ macro_rules! say {
 }
 
 mod calls;
-mod emit;
+mod ends;
 mod headers;
 mod maps;
 mod packets;
+mod payload;
+mod ring;
 mod rules;
+mod scope;
 mod storage;
+mod streams;
+mod tcp;
+mod tell;
 
 use aya_ebpf::macros::{cgroup_skb, cgroup_sock, cgroup_sock_addr};
 use aya_ebpf::programs::{SkBuffContext, SockAddrContext, SockContext};

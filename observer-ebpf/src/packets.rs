@@ -6,16 +6,19 @@ use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::generated::{
     bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_tcp_sock,
 };
-use observer_common::{
-    Address, Budget, Config, Facts, Mode, Rate, SocketState, decide, direction, face_key, flag, mark,
-    offset_from, reach, role, state,
-};
+use observer_common::{Config, Facts, Mode, SocketState, decide, direction, flag, reach, role, state};
 
-use crate::emit::{self, Ends, Plan, Tcp};
+use crate::ends::{packet_ends, read, socket_ends};
 use crate::headers::{self, ACK, FIN, Headers, RST, SYN, Unread};
-use crate::maps::{CONFIG, FEEDBACK, OWNERS};
+use crate::maps::CONFIG;
+use crate::payload::{self, Plan};
+use crate::ring;
 use crate::rules::Maps;
+use crate::scope::{adopt_owner, in_scope};
 use crate::storage;
+use crate::streams;
+use crate::tcp::Tcp;
+use crate::tell;
 
 /// One packet.
 #[inline(always)]
@@ -30,11 +33,11 @@ pub fn observe<const DIRECTION: u8>(skb: *mut __sk_buff) {
             Ok(headers) => headers,
             Err(Unread::OtherProtocol) => return,
             Err(Unread::Encapsulated) => {
-                emit::count(|counters| addr_of_mut!((*counters).encapsulated), 1);
+                ring::count(|counters| addr_of_mut!((*counters).encapsulated), 1);
                 return;
             }
             Err(Unread::Unreadable) => {
-                emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
+                ring::count(|counters| addr_of_mut!((*counters).unreadable), 1);
                 return;
             }
         };
@@ -52,7 +55,7 @@ pub fn observe<const DIRECTION: u8>(skb: *mut __sk_buff) {
         if socket.is_null() {
             socket = storage::find_or_make(sk.cast());
             if socket.is_null() {
-                emit::count(|counters| addr_of_mut!((*counters).no_storage), 1);
+                ring::count(|counters| addr_of_mut!((*counters).no_storage), 1);
                 return;
             }
             (*socket).older = u8::from(!listening && headers.flags & SYN == 0);
@@ -79,7 +82,7 @@ pub fn observe<const DIRECTION: u8>(skb: *mut __sk_buff) {
         };
         // One place for all payload, entered with one view of the world: what follows is the largest part by far.
         let Some(plan) = plan else { return };
-        emit::payload(skb, socket, &headers, DIRECTION, &plan, config.zero);
+        payload::copy(skb, socket, &headers, DIRECTION, &plan, config.zero);
     }
 }
 
@@ -113,9 +116,11 @@ unsafe fn on_listener<const DIRECTION: u8>(
             (*socket).mode = if read(addr_of!((*socket).reach)) == 0 { Mode::UNWATCHED } else { Mode::COPY };
             (*socket).generation = config.generation;
         }
-        // A plain SYN needs no record: the SYN-ACK repeats its number. With Fast Open it carries data.
+        // A plain SYN needs no record: the SYN-ACK repeats its number. With Fast Open it carries data; and one that joins
+        // a connection of Multipath TCP names it: in 12 bytes of options, besides at least 12 others.
         let opens = headers.flags & (SYN | ACK) == SYN;
-        if headers.flags & RST != 0 || (opens && headers.len == 0) {
+        let joins = headers.payload.wrapping_sub(headers.tcp) >= 20 + 12 + 12;
+        if headers.flags & RST != 0 || (opens && headers.len == 0 && !joins) {
             return None;
         }
         let mut why = read(addr_of!((*socket).reach));
@@ -123,7 +128,7 @@ unsafe fn on_listener<const DIRECTION: u8>(
             return None;
         }
         let Some(ends) = packet_ends::<DIRECTION>(skb, headers) else {
-            emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
+            ring::count(|counters| addr_of_mut!((*counters).unreadable), 1);
             return None;
         };
         if why == 0 {
@@ -133,7 +138,7 @@ unsafe fn on_listener<const DIRECTION: u8>(
             why = reach::ADDRESS;
         }
         let now = bpf_ktime_get_ns();
-        emit::handshake(skb, socket, config, headers, DIRECTION, why, now, &ends);
+        tell::handshake(skb, socket, config, headers, DIRECTION, why, now, &ends);
         if headers.len == 0 || DIRECTION != direction::IN {
             return None;
         }
@@ -179,23 +184,32 @@ unsafe fn on_connection<const DIRECTION: u8>(
         let state = (*sk).state as u8;
         let syn = headers.flags & SYN != 0;
         let mut now = 0;
-        let mut wire = Address { ip: [0; 4], port: 0, padding: [0; 3] };
         if (*socket).generation != config.generation || (*socket).announced == 0 || syn {
-            let Some(packet) = packet_ends::<DIRECTION>(skb, headers) else {
-                emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
-                return None;
-            };
-            wire = packet.remote;
+            // Where the first packet really went stays true: an answer comes from where the program dialled.
+            if (*socket).wire.port == 0 {
+                let Some(packet) = packet_ends::<DIRECTION>(skb, headers) else {
+                    ring::count(|counters| addr_of_mut!((*counters).unreadable), 1);
+                    return None;
+                };
+                (*socket).wire = packet.remote;
+                (*socket).local = packet.local;
+            }
             now = bpf_ktime_get_ns();
-            if !in_scope::<DIRECTION>(skb, sk, socket, config, headers, &wire, state, now) {
+            if !in_scope::<DIRECTION>(sk, socket, config, headers, state, now) {
+                return None;
+            }
+            if DIRECTION == direction::OUT
+                && headers.flags & (SYN | ACK) == SYN
+                && waits(skb, socket, headers, now)
+            {
                 return None;
             }
         }
         let Some(tcp) = Tcp::read(bpf_tcp_sock(sk)) else {
-            emit::count(|counters| addr_of_mut!((*counters).unreadable), 1);
+            ring::count(|counters| addr_of_mut!((*counters).unreadable), 1);
             return None;
         };
-        begin::<DIRECTION>(socket, headers, &tcp);
+        streams::begin::<DIRECTION>(socket, headers, &tcp);
         if now == 0 {
             now = bpf_ktime_get_ns();
         }
@@ -209,298 +223,58 @@ unsafe fn on_connection<const DIRECTION: u8>(
         let mut told = false;
         if (*socket).announced == 0 {
             let ends = socket_ends(sk);
-            if wire.port == 0 {
-                wire = ends.remote;
-            }
-            told = emit::announce(skb, socket, headers, DIRECTION, state, now, &ends, &wire);
+            told = tell::announce::<true>(skb, socket, headers, DIRECTION, state, now, &ends);
         }
         // The announcement itself tells a SYN.
         if headers.flags & (FIN | RST) != 0 || (syn && !told && headers.flags & ACK != 0) {
-            emit::event(socket, headers, DIRECTION, state, 0, now, &tcp);
+            tell::event(socket, headers, DIRECTION, state, 0, now, &tcp);
         }
         if headers.len == 0 || (*socket).mode == Mode::ENOUGH {
             return None;
         }
         if (*socket).announced == 0 {
             // Nobody could place these bytes. The announcement is tried again with the next packet.
-            emit::unannounced(socket, headers.len);
+            ring::unannounced(socket, headers.len);
             return None;
         }
-        copy::<DIRECTION>(socket, config, headers, now, tcp.rcv_nxt)
+        streams::plan::<DIRECTION>(socket, config, headers, now, tcp.rcv_nxt)
     }
 }
 
-/// Decides whether the connection is watched, and keeps the answer.
+/// Whether the SYN that goes out is announced with its answer, which is nearly always there at once: it is the first,
+/// and carries no data. What it offers is kept with the socket.
 #[inline(always)]
-unsafe fn in_scope<const DIRECTION: u8>(
-    _skb: *mut __sk_buff,
-    sk: *mut bpf_sock,
-    socket: *mut SocketState,
-    config: &Config,
-    headers: &Headers,
-    wire: &Address,
-    state: u8,
-    now: u64,
-) -> bool {
-    // SAFETY: the caller checked the pointers.
+unsafe fn waits(skb: *mut __sk_buff, socket: *mut SocketState, headers: &Headers, now: u64) -> bool {
+    // SAFETY: the caller checked the pointers; the loads are as large as the places.
     unsafe {
-        if (*socket).generation == config.generation
-            && (*socket).mode != Mode::FRESH
-            && headers.flags & SYN == 0
-        {
-            return (*socket).mode != Mode::UNWATCHED;
-        }
-        adopt_owner(socket, config);
-        let local = (*sk).src_port as u16;
-        let remote = u16::from_be((*sk).dst_port);
-        let (service, other, translated) = match (*socket).role {
-            role::CLIENT => (remote, 0, wire.port),
-            role::SERVER => (local, 0, 0),
-            _ => (remote, local, wire.port),
-        };
-        let facts = Facts {
-            dialled_port: (*socket).dialled.port,
-            service_port: service,
-            wire_port: translated,
-            other_port: other,
-            tgid: (*socket).tgid,
-            command: Some(&(*socket).command),
-            cgroup: (*socket).cgroup,
-            peer: Some(&wire.ip),
-            dialled: if (*socket).dialled.port != 0 { Some(&(*socket).dialled.ip) } else { None },
-            cookie: (*socket).cookie,
-        };
-        (*socket).reach = decide(&Maps { config }, &facts);
-        // Read back from memory, so that the verifier goes on with one unknown number and not with every combination
-        // of reasons.
-        let why = read(addr_of!((*socket).reach));
-        let was = (*socket).mode;
-        let first = (*socket).generation == 0;
-        (*socket).generation = config.generation;
-        if why == 0 {
-            (*socket).mode = Mode::UNWATCHED;
-            if (*socket).announced != 0 {
-                emit::event(socket, headers, DIRECTION, state, mark::LEFT_SCOPE, now, &Tcp::NONE);
-                // If it comes back, it is another face: what was missed in between is unknown.
-                (*socket).announced = 0;
-                (*socket).epoch = (*socket).epoch.wrapping_add(1);
-            }
+        if (*socket).dialling != 0 || (*socket).announced != 0 {
             return false;
         }
-        if was <= Mode::UNWATCHED {
-            (*socket).mode = Mode::COPY;
-            if was == Mode::UNWATCHED && !first && headers.flags & SYN == 0 {
-                (*socket).late = 1;
-                (*socket).has_base_in = 0;
-                (*socket).has_base_out = 0;
-                (*socket).has_isn_local = 0;
-                (*socket).has_isn_remote = 0;
-                (*socket).spent_in = 0;
-                (*socket).spent_out = 0;
-            }
+        (*socket).dialling = 1;
+        (*socket).opened = now;
+        (*socket).isn_local = headers.seq;
+        (*socket).base_out = headers.seq.wrapping_add(1);
+        (*socket).has_isn_local = 1;
+        (*socket).has_base_out = 1;
+        // The kernel writes the options of Multipath TCP last (`tcp_options_write` in net/ipv4/tcp_output.c): 4 bytes
+        // that offer it, or 12 that join. Kind 30, length, and the subtype in the upper half of a byte.
+        let options = headers.payload.wrapping_sub(headers.tcp + 20);
+        let mut bytes = [0u8; 4];
+        if options >= 4
+            && options <= 40
+            && bpf_skb_load_bytes(skb.cast(), headers.payload - 4, addr_of_mut!(bytes).cast(), 4) == 0
+            && bytes[0] == 30
+            && bytes[1] == 4
+        {
+            (*socket).multipath = u8::from(bytes[2] >> 4 == 0);
+        } else if options >= 12
+            && options <= 40
+            && bpf_skb_load_bytes(skb.cast(), headers.payload - 12, addr_of_mut!(bytes).cast(), 4) == 0
+            && bytes[0] == 30
+            && bytes[1] == 12
+        {
+            (*socket).joins = u8::from(bytes[2] >> 4 == 1);
         }
-        true
+        headers.len == 0
     }
-}
-
-/// What user space knows of a socket that is older than the programs.
-#[inline(always)]
-unsafe fn adopt_owner(socket: *mut SocketState, config: &Config) {
-    // SAFETY: the caller checked the pointer; the entry is plain integers.
-    unsafe {
-        if config.owners == 0 {
-            return;
-        }
-        if let Some(rule) = OWNERS.get(&(*socket).cookie) {
-            if (*socket).tgid == 0 {
-                (*socket).tgid = rule.tgid;
-            }
-            if (*socket).role == role::UNKNOWN {
-                (*socket).role = rule.role as u8;
-            }
-        }
-    }
-}
-
-/// Where the two streams begin.
-#[inline(always)]
-unsafe fn begin<const DIRECTION: u8>(socket: *mut SocketState, headers: &Headers, tcp: &Tcp) {
-    // SAFETY: the caller checked the pointer.
-    unsafe {
-        if headers.flags & SYN != 0 {
-            if DIRECTION == direction::OUT {
-                (*socket).isn_local = headers.seq;
-                (*socket).base_out = headers.seq.wrapping_add(1);
-                (*socket).has_isn_local = 1;
-                (*socket).has_base_out = 1;
-            } else {
-                (*socket).isn_remote = headers.seq;
-                (*socket).base_in = headers.seq.wrapping_add(1);
-                (*socket).has_isn_remote = 1;
-                (*socket).has_base_in = 1;
-            }
-        }
-        if ((*socket).has_base_in != 0 && (*socket).has_base_out != 0) || !tcp.known {
-            return;
-        }
-        if (*socket).role == role::SERVER && (*socket).older == 0 && (*socket).late == 0 {
-            // The handshake ran with the listener's socket; the counters lead back to both its numbers.
-            if (*socket).has_base_in == 0 {
-                let base = tcp.rcv_nxt.wrapping_sub(tcp.bytes_received as u32);
-                (*socket).base_in = base;
-                (*socket).isn_remote = base.wrapping_sub(1);
-                (*socket).has_isn_remote = 1;
-                (*socket).has_base_in = 1;
-            }
-            if (*socket).has_base_out == 0 {
-                let base = tcp.snd_una.wrapping_sub(tcp.bytes_acked as u32);
-                (*socket).base_out = base;
-                (*socket).isn_local = base.wrapping_sub(1);
-                (*socket).has_isn_local = 1;
-                (*socket).has_base_out = 1;
-            }
-        } else if headers.flags & SYN == 0 {
-            if (*socket).has_base_in == 0 {
-                (*socket).base_in = tcp.rcv_nxt;
-                (*socket).has_base_in = 1;
-            }
-            if (*socket).has_base_out == 0 {
-                (*socket).base_out = tcp.snd_una;
-                (*socket).has_base_out = 1;
-            }
-        }
-    }
-}
-
-/// What the budget, or the rate, allows of a segment's payload.
-#[inline(always)]
-unsafe fn copy<const DIRECTION: u8>(
-    socket: *mut SocketState,
-    config: &Config,
-    headers: &Headers,
-    now: u64,
-    rcv_nxt: u32,
-) -> Option<Plan> {
-    // SAFETY: the caller checked the pointers.
-    unsafe {
-        let key = face_key((*socket).cookie, (*socket).epoch);
-        if let Some(wanted) = FEEDBACK.get(&key) {
-            (*socket).mode = *wanted as u8;
-        }
-        let mode = (*socket).mode;
-        let (allowed, last) = if mode == Mode::REQUESTS {
-            let to_server = match (*socket).role {
-                role::CLIENT => DIRECTION == direction::OUT,
-                role::SERVER => DIRECTION == direction::IN,
-                _ => true,
-            };
-            if !to_server {
-                return None;
-            }
-            let mut rate = Rate { since: (*socket).rate_since, used: (*socket).rate_used };
-            let allowed = rate.take(now, headers.len, config.request_rate);
-            (*socket).rate_since = rate.since;
-            (*socket).rate_used = rate.used;
-            if allowed == 0 {
-                (*socket).skipped_bytes += u64::from(headers.len);
-                emit::count(|counters| addr_of_mut!((*counters).bytes_skipped), u64::from(headers.len));
-                return None;
-            }
-            (allowed, false)
-        } else if mode == Mode::COPY {
-            let (base, spent) = if DIRECTION == direction::OUT {
-                ((*socket).base_out, (*socket).spent_out)
-            } else {
-                ((*socket).base_in, (*socket).spent_in)
-            };
-            if spent != 0 {
-                return None;
-            }
-            let first = headers.seq.wrapping_add(u32::from(headers.flags & SYN != 0));
-            let budget = Budget::of(config.budget, offset_from(base, first), headers.len);
-            if budget.spent {
-                if DIRECTION == direction::OUT {
-                    (*socket).spent_out = 1;
-                } else {
-                    (*socket).spent_in = 1;
-                }
-            }
-            (budget.allowed, budget.last)
-        } else {
-            return None;
-        };
-        if allowed == 0 {
-            return None;
-        }
-        Some(Plan { key, allowed, last: last.into(), now, rcv_nxt, role: (*socket).role, flags: 0 })
-    }
-}
-
-/// Both ends as the packet has them.
-#[inline(always)]
-unsafe fn packet_ends<const DIRECTION: u8>(skb: *mut __sk_buff, headers: &Headers) -> Option<Ends> {
-    let mut ips = [[0u32; 4]; 2];
-    let mut ports = [0u16; 2];
-    // SAFETY: loads into our own stack of exactly the size given.
-    unsafe {
-        let failed = if headers.version == 4 {
-            let mut both = [0u32; 2];
-            let failed = bpf_skb_load_bytes(skb.cast(), 12, addr_of_mut!(both).cast(), 8);
-            ips[0] = [0, 0, Address::MAPPED, both[0]];
-            ips[1] = [0, 0, Address::MAPPED, both[1]];
-            failed
-        } else {
-            bpf_skb_load_bytes(skb.cast(), 8, addr_of_mut!(ips).cast(), 32)
-        };
-        if failed != 0 || bpf_skb_load_bytes(skb.cast(), headers.tcp, addr_of_mut!(ports).cast(), 4) != 0 {
-            return None;
-        }
-    }
-    let source = Address { ip: ips[0], port: u16::from_be(ports[0]), padding: [0; 3] };
-    let destination = Address { ip: ips[1], port: u16::from_be(ports[1]), padding: [0; 3] };
-    Some(if DIRECTION == direction::OUT {
-        Ends { local: source, remote: destination }
-    } else {
-        Ends { local: destination, remote: source }
-    })
-}
-
-/// Both ends as the socket has them.
-#[inline(always)]
-unsafe fn socket_ends(sk: *mut bpf_sock) -> Ends {
-    const INET: u32 = 2;
-    // Every field is read, and then chosen from: were the choice made first, LLVM would choose between two addresses
-    // within the socket, which the verifier prohibits.
-    // SAFETY: the caller checked the pointer; the verifier rewrites these loads.
-    unsafe {
-        let local4 = read(addr_of!((*sk).src_ip4));
-        let remote4 = read(addr_of!((*sk).dst_ip4));
-        let mut local = [0; 4];
-        let mut remote = [0; 4];
-        let local6 = addr_of!((*sk).src_ip6).cast::<u32>();
-        let remote6 = addr_of!((*sk).dst_ip6).cast::<u32>();
-        local[0] = read(local6);
-        local[1] = read(local6.add(1));
-        local[2] = read(local6.add(2));
-        local[3] = read(local6.add(3));
-        remote[0] = read(remote6);
-        remote[1] = read(remote6.add(1));
-        remote[2] = read(remote6.add(2));
-        remote[3] = read(remote6.add(3));
-        if (*sk).family == INET {
-            local = [0, 0, Address::MAPPED, local4];
-            remote = [0, 0, Address::MAPPED, remote4];
-        }
-        Ends {
-            local: Address { ip: local, port: (*sk).src_port as u16, padding: [0; 3] },
-            remote: Address { ip: remote, port: u16::from_be((*sk).dst_port), padding: [0; 3] },
-        }
-    }
-}
-
-/// A load that stays where it is written.
-#[inline(always)]
-unsafe fn read<T: Copy>(place: *const T) -> T {
-    // SAFETY: the caller vouches for the place.
-    unsafe { core::ptr::read_volatile(place) }
 }

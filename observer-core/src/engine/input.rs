@@ -139,6 +139,10 @@ pub enum LossPlace {
     KernelTable,
     /// The packet could not be read in the kernel.
     KernelRead,
+    /// More requests came than the rate at which they are read on.
+    RequestRate,
+    /// A table of the observer's own was full.
+    ObserverTable,
     /// A record did not decode.
     Decode,
     /// A sink's queue was full.

@@ -18,6 +18,7 @@ mod endings;
 mod foreign;
 mod heard;
 mod loss;
+mod multipath;
 mod namespace;
 mod openings;
 mod scope;

@@ -1,8 +1,13 @@
 //! What the kernel knows about a connection when it becomes known, for whoever finds its owner.
 
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use observer_common::{Address, Announcement, mark, role};
 use observer_core::connection::{Party, Process};
 use observer_core::engine::{FaceKey, Role};
 use observer_core::time::Timestamp;
+
+use super::Clock;
 
 /// The task that called connect, or bound the listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +46,30 @@ pub struct Announced {
 }
 
 impl Announced {
+    /// What a record says, under the name `key`.
+    pub(super) fn of(record: &Announcement, key: FaceKey, joined: bool, clock: &Clock) -> Self {
+        Self {
+            key,
+            cookie: record.key & 0xffff_ffff_ffff,
+            listener: Some(record.listener).filter(|cookie| *cookie != 0),
+            netns_cookie: Some(record.netns).filter(|cookie| *cookie != 0),
+            role: match record.role {
+                role::CLIENT => Some(Role::Client),
+                role::SERVER => Some(Role::Server),
+                _ => None,
+            },
+            reach: record.reach,
+            caller: (record.marks & mark::OWNER != 0).then(|| Caller {
+                tgid: record.tgid,
+                tid: record.tid,
+                command: command(record.command),
+                cgroup: record.cgroup,
+                time: clock.utc(record.called),
+            }),
+            joined,
+        }
+    }
+
     /// The owner as far as the kernel knows it: who connected holds the socket; who bound a listener only opened it.
     #[must_use]
     pub fn party(&self) -> Option<Box<Party>> {
@@ -54,4 +83,16 @@ impl Announced {
         }
         Some(Box::new(party))
     }
+}
+
+/// An address as the records have it; IPv4-mapped ones as IPv4.
+pub(super) fn address(address: &Address) -> SocketAddr {
+    let ip = Ipv6Addr::from(address.octets());
+    SocketAddr::new(ip.to_ipv4_mapped().map_or(IpAddr::V6(ip), IpAddr::V4), address.port)
+}
+
+fn command(words: [u64; 2]) -> String {
+    let bytes: Vec<u8> =
+        words.iter().flat_map(|word| word.to_ne_bytes()).take_while(|byte| *byte != 0).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

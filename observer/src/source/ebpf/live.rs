@@ -98,6 +98,7 @@ impl<H: Hear + Send + 'static> Live<H> {
             faces,
             hear,
             told_lost: (0, 0, 0),
+            sweep: super::sweep::Sweep::default(),
             #[cfg(feature = "kernel-log")]
             diagnostics: super::diagnostics::Diagnostics::new(&mut ebpf),
         };

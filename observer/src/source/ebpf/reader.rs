@@ -8,6 +8,7 @@ use observer_core::engine::{Input, LossPlace, Lost};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 
 use super::ring::{Next, Ring};
+use super::sweep::Sweep;
 use super::{Announced, Clock, Control, Error, Faces, Hear, Record};
 
 /// The pause between two readings while records come: half the wake-ups' bound of one a millisecond each would cost
@@ -65,6 +66,7 @@ pub(super) struct Reader<H> {
     pub(super) faces: Faces,
     pub(super) hear: H,
     pub(super) told_lost: (u64, u64, u64),
+    pub(super) sweep: Sweep,
     #[cfg(feature = "kernel-log")]
     pub(super) diagnostics: super::diagnostics::Diagnostics,
 }
@@ -116,6 +118,9 @@ impl<H: Hear> Reader<H> {
                 upkeep = now;
                 self.faces.set_clock(Clock::now());
                 self.tell_losses();
+                if let Some(alive) = self.sweep.turn(now, self.faces.is_empty()) {
+                    self.faces.sweep(now, &alive, &mut Tidy { hear: &mut self.hear, control: &self.control });
+                }
             }
             if stopping {
                 // Events of the last round wait for payload that has been read by now.

@@ -11,8 +11,8 @@ pub enum Record<'a> {
     Event(Event),
     /// A handshake segment of a listener.
     Handshake(Handshake),
-    /// Payload, and the bytes that were copied.
-    Payload(Payload, &'a [u8]),
+    /// Payload, the TCP options where they were carried, and the bytes that were copied.
+    Payload(Payload, &'a [u8], &'a [u8]),
 }
 
 impl<'a> Record<'a> {
@@ -32,7 +32,9 @@ impl<'a> Record<'a> {
                 if payload.captured > payload.len {
                     return None;
                 }
-                Some(Self::Payload(payload, bytes.get(PAYLOAD_HEADER..)?.get(..captured)?))
+                let (options, rest) =
+                    bytes.get(PAYLOAD_HEADER..)?.split_at_checked(payload.options_len.into())?;
+                Some(Self::Payload(payload, options, rest.get(..captured)?))
             }
             _ => None,
         }
@@ -81,7 +83,7 @@ mod tests {
         record[20..24].copy_from_slice(&5_u32.to_ne_bytes());
         assert!(Record::decode(&record).is_none(), "5 captured, 4 there");
         record[20..24].copy_from_slice(&4_u32.to_ne_bytes());
-        assert!(matches!(Record::decode(&record), Some(Record::Payload(_, bytes)) if bytes.len() == 4));
+        assert!(matches!(Record::decode(&record), Some(Record::Payload(_, _, bytes)) if bytes.len() == 4));
         record[16..20].copy_from_slice(&3_u32.to_ne_bytes());
         assert!(Record::decode(&record).is_none(), "4 captured of 3");
     }

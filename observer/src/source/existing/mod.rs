@@ -79,6 +79,27 @@ pub struct Existing {
     pub holders_cut: bool,
 }
 
+/// The cookies of all TCP sockets of the node; `None` if the list has holes.
+///
+/// # Errors
+/// If `/proc` cannot be read.
+pub fn cookies(roots: &Roots) -> io::Result<Option<HashSet<u64>>> {
+    let (namespaces, left_out) = Namespace::all(roots)?;
+    let mut cookies = HashSet::new();
+    let mut whole = left_out == 0;
+    for namespace in namespaces {
+        match namespace.enter(|| diagnostics::list(MOST_SOCKETS)) {
+            Ok(listed) => {
+                whole &= listed.left_out == 0 && listed.not_understood == 0 && !listed.interrupted;
+                cookies.extend(listed.sockets.iter().map(|socket| socket.cookie & 0xffff_ffff_ffff));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(_) => whole = false,
+        }
+    }
+    Ok(whole.then_some(cookies))
+}
+
 impl Existing {
     /// Lists them: one netlink dump a namespace, then one look through the open files of all processes. Attach the
     /// kernel programs first: what is opened in between is then seen by both, and told apart by its cookie.

@@ -1,0 +1,143 @@
+//! What the source keeps of a face.
+
+use observer_common::{Event, direction, mark, role, state};
+use observer_core::engine::{Ending, FaceKey, LossPlace, Lost};
+use observer_core::flow::{Direction, Flags};
+use observer_core::time::Timestamp;
+
+use super::multipath::Multipath;
+
+/// How a face stood with the lists of all sockets of the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Listed {
+    /// Not looked for yet.
+    Never,
+    /// It was there.
+    There,
+    /// It was missing in the last list.
+    Missing,
+}
+
+/// One face, as far as it is not the engine's affair.
+#[derive(Debug)]
+pub(super) struct Face {
+    pub(super) key: FaceKey,
+    pub(super) role: u8,
+    pub(super) listener: u64,
+    pub(super) answered: bool,
+    pub(super) fin: [bool; 2],
+    pub(super) doubtful_reset: bool,
+    pub(super) closed: bool,
+    pub(super) lost_records: u32,
+    pub(super) lost_bytes: u64,
+    pub(super) skipped: u64,
+    pub(super) bytes_out: Option<u64>,
+    pub(super) bytes_in: Option<u64>,
+    /// Cookie of its network namespace; 0 where the kernel does not say.
+    pub(super) netns: u64,
+    pub(super) multipath: Option<Box<Multipath>>,
+    /// How it stood with the last lists of all sockets.
+    pub(super) listed: Listed,
+}
+
+impl Face {
+    pub(super) fn new(key: FaceKey, role: u8, listener: u64, netns: u64) -> Self {
+        Self {
+            key,
+            role,
+            listener,
+            answered: role == role::SERVER,
+            fin: [false; 2],
+            doubtful_reset: false,
+            closed: false,
+            lost_records: 0,
+            lost_bytes: 0,
+            skipped: 0,
+            bytes_out: None,
+            bytes_in: None,
+            netns,
+            multipath: None,
+            listed: Listed::Never,
+        }
+    }
+
+    /// What was lost since the last record of this face, and what was left out on purpose.
+    pub(super) fn lost(
+        &mut self,
+        time: Timestamp,
+        records: u32,
+        bytes: u64,
+        skipped: u64,
+    ) -> impl Iterator<Item = Lost> + use<> {
+        let key = Some(self.key);
+        let records_more = u64::from(records.saturating_sub(self.lost_records));
+        let bytes_more = bytes.saturating_sub(self.lost_bytes);
+        let skipped_more = skipped.saturating_sub(self.skipped);
+        self.lost_records = self.lost_records.max(records);
+        self.lost_bytes = self.lost_bytes.max(bytes);
+        self.skipped = self.skipped.max(skipped);
+        let ring = (records_more > 0 || bytes_more > 0).then_some(Lost {
+            time,
+            place: LossPlace::PayloadRing,
+            key,
+            records: records_more,
+            bytes: bytes_more,
+        });
+        // However many requests it was, it is one run of them without a reader.
+        let rate = (skipped_more > 0).then_some(Lost {
+            time,
+            place: LossPlace::RequestRate,
+            key,
+            records: 1,
+            bytes: skipped_more,
+        });
+        ring.into_iter().chain(rate)
+    }
+
+    /// Payload bytes each way, from the socket's counters as they will be when the packet has taken effect.
+    pub(super) fn count(&mut self, event: &Event) {
+        if event.marks & mark::COUNTERS == 0 || event.tcp_flags & (Flags::FIN.0 | Flags::RST.0) == 0 {
+            return;
+        }
+        if event.state == state::SYN_SENT {
+            // Nothing was agreed, so nothing was carried; the counters count the SYN.
+            (self.bytes_out, self.bytes_in) = (Some(0), Some(0));
+            return;
+        }
+        // RFC 4898 counts from the first acknowledged number: for the end that dialled that is its SYN.
+        let syn = u64::from(self.role == role::CLIENT);
+        let acked = event.bytes_acked.saturating_sub(syn);
+        if event.direction == direction::OUT {
+            let unacked = event.seq.wrapping_add(event.len).wrapping_sub(event.snd_una);
+            if unacked < 1 << 31 {
+                self.bytes_out = Some(acked + u64::from(unacked));
+            }
+            self.bytes_in = self.bytes_in.or(Some(event.bytes_received));
+        } else {
+            let ahead = event.seq.wrapping_add(event.len).wrapping_sub(event.rcv_nxt);
+            // Behind a FIN nothing more comes in, and the kernel's counter has the FIN in it (`tcp_rcv_nxt_update`).
+            let ended = self.fin[1] && self.bytes_in.is_some() && event.tcp_flags & Flags::FIN.0 == 0;
+            if ahead < 1 << 31 && !ended {
+                self.bytes_in = Some(event.bytes_received + u64::from(ahead));
+            }
+            if self.bytes_out.is_none() {
+                let newly = event.ack.wrapping_sub(event.snd_una);
+                self.bytes_out = Some(acked + if newly < 1 << 31 { u64::from(newly) } else { 0 });
+            }
+        }
+    }
+}
+
+/// The stream that a packet of a socket belongs to.
+pub(super) fn toward(role: u8, way: u8) -> Direction {
+    // A socket of unknown role is taken for the dialling end; the origin says that this is a guess.
+    if (role == role::SERVER) == (way == direction::IN) { Direction::ToServer } else { Direction::ToClient }
+}
+
+/// Only `direction` was closed.
+pub(super) const fn half_closed(direction: Direction) -> Ending {
+    match direction {
+        Direction::ToServer => Ending::HalfClosedByClient,
+        Direction::ToClient => Ending::HalfClosedByServer,
+    }
+}

@@ -1,0 +1,28 @@
+//! Who hears what the kernel programs tell.
+
+use observer_core::connection::Party;
+use observer_core::engine::{FaceKey, Input};
+use observer_core::time::Timestamp;
+
+use super::Announced;
+
+/// Who hears of faces.
+pub trait Hear {
+    /// A face becomes known; says who owns its local end, as far as that can be said at once.
+    fn announced(&mut self, announced: &Announced) -> Option<Box<Party>> {
+        announced.party()
+    }
+
+    /// Something for the engine.
+    fn input(&mut self, input: Input<'_>);
+
+    /// The kernel programs need to know nothing more about this connection; called with the kernel's key.
+    fn forget(&mut self, _key: u64) {}
+
+    /// Everything that the rings held has been told, up to about `now`: the time for what is due by time alone. Called
+    /// at least four times a second.
+    fn rest(&mut self, _now: Timestamp) {}
+
+    /// A face that was announced under a name of our own has shown its socket.
+    fn named(&mut self, _face: FaceKey, _key: u64) {}
+}
