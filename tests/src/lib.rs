@@ -17,4 +17,5 @@ pub mod latency;
 pub mod ledger;
 pub mod netns;
 pub mod peer;
+pub mod stream;
 pub mod world;
