@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::world::observer;
 
 /// How long it may take to attach.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A running `observer run`. Killed when dropped.
 #[derive(Debug)]
@@ -109,6 +109,13 @@ impl Daemon {
         }
     }
 
+    /// Waits until so many connections are closed, at most half a minute: a busy machine may take its time.
+    pub fn closed(&self, count: usize) -> bool {
+        self.wait(Duration::from_secs(30), |events| {
+            events.iter().filter(|event| event.action() == "connection-closed").count() >= count
+        })
+    }
+
     /// Waits until no event has come for `quiet`, at most for `most`.
     pub fn settle(&self, quiet: Duration, most: Duration) {
         let began = Instant::now();
@@ -151,7 +158,7 @@ impl Daemon {
                 break status;
             }
             assert!(
-                began.elapsed() < Duration::from_secs(20),
+                began.elapsed() < Duration::from_secs(60),
                 "observer does not end: {}",
                 self.words().join("\n")
             );

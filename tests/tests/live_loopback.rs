@@ -28,13 +28,6 @@ fn here(left: &Left) -> Vec<Told> {
     all
 }
 
-/// Waits until this many connections are closed; a busy machine may take its time.
-fn closed(daemon: &Daemon, count: usize) {
-    daemon.wait(Duration::from_secs(30), |events| {
-        events.iter().filter(|event| event.action() == "connection-closed").count() >= count
-    });
-}
-
 /// One connection of two faces with both owners.
 fn joined(told: &Told) -> Option<String> {
     let event = told.last();
@@ -75,7 +68,7 @@ fn tls_with_and_without_a_certificate_is_told_over_both_families() {
         }
     }
     assert_eq!(accounts.len(), 16);
-    closed(&daemon, accounts.len());
+    daemon.closed(accounts.len());
     let told = here(&daemon.stop());
     let mut found = differences(&accounts, &told);
     found.extend(told.iter().filter_map(joined));
@@ -107,7 +100,7 @@ fn plaintext_is_told_on_every_kind_of_socket() {
             });
         }
     }
-    closed(&daemon, expected.len());
+    daemon.closed(expected.len());
     let mut told = here(&daemon.stop());
     let mut found = Vec::new();
     for (kind, client, port) in &expected {
@@ -148,14 +141,15 @@ fn what_is_older_than_the_daemon_says_so_and_its_children_are_whole() {
         let young = stream::exchange(&listener, Kind::Plain, to).unwrap();
         let old_address = old.local_addr().unwrap();
         drop((old, server));
-        closed(&daemon, 2);
+        daemon.closed(2);
         let left = daemon.stop();
         let told = here(&left);
         let of = |client| told.iter().find(|it| it.client() == Some(client));
         let (old, young) = (of(old_address).unwrap(), of(young).unwrap());
         // Nothing was said on it since: neither plaintext nor anything else was seen.
         assert_eq!(old.last().security(), "unknown", "{}", old.last().value);
-        let reasons: Vec<_> = old.classified.iter().chain(&old.closed).map(|it| it.text("control_plane.reason")).collect();
+        let reasons: Vec<_> =
+            old.classified.iter().chain(&old.closed).map(|it| it.text("control_plane.reason")).collect();
         assert!(reasons.contains(&"started_before_observer"), "{reasons:?}");
         assert_eq!(young.last().security(), "plaintext", "{}", young.last().value);
         assert_eq!(joined(young), None);

@@ -139,6 +139,7 @@ fn every_pair_of_stacks_is_told_as_its_server_saw_it() {
             }
         }
     }
+    daemon.closed(accounts.len());
     daemon.settle(Duration::from_secs(1), Duration::from_secs(5));
     let replayed = capture.map(Capture::replay);
     drop(clients);
@@ -202,6 +203,7 @@ fn loopback_of_both_families_is_told_once_with_both_owners() {
             }
         }
     }
+    daemon.closed(accounts.len());
     daemon.settle(Duration::from_secs(1), Duration::from_secs(5));
     let left = daemon.stop();
     assert_eq!(accounts.len(), 48);

@@ -74,7 +74,7 @@ fn every_shape_of_connection_is_told_as_it_was() {
         }
         truths.push(said);
     }
-    daemon.wait(Duration::from_secs(6), |events| {
+    daemon.wait(Duration::from_secs(30), |events| {
         let told = connections(events);
         told.iter().filter(|it| !it.classified.is_empty()).count() >= truths.len()
     });
