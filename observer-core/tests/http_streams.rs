@@ -2,8 +2,8 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
 
 use observer_core::flow::{Direction, End, Gap};
-use observer_core::protocol::http::{Http, Request, Secret, Summary};
-use observer_core::protocol::{Dissector, Progress};
+use observer_core::protocol::http::{Http, Items, MAX_QUEUE, Request, Secret, Summary};
+use observer_core::protocol::{Dissector, Progress, Verdict};
 use observer_core::security::{Reason, Security};
 use proptest::prelude::*;
 
@@ -73,6 +73,113 @@ fn a_tunnel_is_handed_over_at_its_own_place_in_each_direction() {
 }
 
 #[test]
+fn a_tunnel_opens_when_its_request_is_whole_after_its_answer() {
+    let mut http = Http::new();
+    http.data(S, b"HTTP/1.1 200 OK\r\n\r\nin", 0);
+    http.data(C, b"CONNECT a:1 HTTP/1.1\r\n", 0);
+    assert!(http.handover().is_none());
+    http.data(C, b"\r\n", 0);
+    let handover = http.handover().unwrap();
+    assert_eq!((handover.start(C), handover.start(S)), (24, 19));
+}
+
+#[test]
+fn an_end_behind_a_request_for_a_tunnel_is_the_tunnels() {
+    #[derive(Default)]
+    struct Ends(Vec<Direction>);
+    impl Dissector for Ends {
+        fn data(&mut self, _: Direction, _: &[u8], _: u64) -> Progress {
+            Progress::Undecided
+        }
+        fn gap(&mut self, _: Direction, _: u64, _: Gap) -> Progress {
+            Progress::Undecided
+        }
+        fn end(&mut self, direction: Direction, _: End) -> Progress {
+            self.0.push(direction);
+            Progress::Undecided
+        }
+        fn conclude(&mut self, _: Reason) {}
+        fn verdict(&self) -> Verdict {
+            Verdict::default()
+        }
+        fn held(&self) -> usize {
+            0
+        }
+    }
+    let mut http = Http::new();
+    http.data(C, b"CONNECT a:1 HTTP/1.1\r\n\r\n", 0);
+    http.end(C, End::Fin);
+    http.data(S, b"HTTP/1.1 200 OK\r\n\r\n", 24);
+    let mut ends = Ends::default();
+    http.handover().unwrap().feed(&mut ends);
+    assert_eq!(ends.0, [C]);
+}
+
+#[test]
+fn framing_that_is_lost_for_good_is_told() {
+    let lost = b"POST /a HTTP/1.1\r\nContent-Length: 1, 2\r\n\r\nabc";
+    assert!(read(lost, b"").0.stopped);
+    let again = [&lost[..], b"\nGET /b HTTP/1.1\r\n\r\n"].concat();
+    let (summary, requests) = read(&again, b"");
+    assert_eq!((summary.stopped, summary.missed_unknown, paths(&requests)), (false, true, vec!["/a", "/b"]));
+    // An upgrade whose answer was not seen, and then no HTTP.
+    let (summary, _) = read(b"GET /a HTTP/1.1\r\nUpgrade: x\r\n\r\n\x80\x01", b"");
+    assert!(summary.stopped);
+    let (summary, _) = read(b"GET /a HTTP/1.1\r\nUpgrade: x\r\n\r\n", b"");
+    assert!(!summary.stopped);
+}
+
+#[test]
+fn only_counting_keeps_the_summary_and_no_request() {
+    let client = planted();
+    let mut http = Http::with_items(Items::Counted);
+    for byte in &client {
+        http.data(C, &[*byte], 0);
+    }
+    http.conclude(Reason::StillOpen);
+    assert!(http.take_requests().is_empty());
+    assert_eq!(http.summary(), &read(&client, b"").0);
+    // A thousand requests more: nothing is held, nothing is told as dropped.
+    let mut http = Http::with_items(Items::Counted);
+    for _ in 0..1000 {
+        http.data(C, b"GET /a HTTP/1.1\r\nUser-Agent: some-agent/1.0\r\n\r\n", 0);
+    }
+    assert_eq!((http.summary().requests, http.summary().dropped), (1000, 0));
+    assert!(http.held() < 4096);
+}
+
+#[test]
+fn a_queue_that_nobody_drains_is_bounded_and_counted() {
+    let mut http = Http::new();
+    for _ in 0..1000 {
+        http.data(C, b"GET /a HTTP/1.1\r\n\r\n", 0);
+    }
+    assert_eq!((http.summary().requests, http.summary().dropped), (1000, 1000 - MAX_QUEUE as u64));
+    assert!(http.next_request().is_some());
+    http.data(C, b"GET /b HTTP/1.1\r\n\r\n", 0);
+    let rest = http.take_requests();
+    assert_eq!((rest.len(), rest.last().unwrap().path.as_deref()), (MAX_QUEUE, Some("/b")));
+}
+
+#[test]
+fn one_byte_at_a_time_costs_no_quadratic_time() {
+    // A target of 60,000 bytes where the request line decides: at the beginning, and behind an unanswered upgrade.
+    let long = [&b"GET /"[..], &[b'a'; 60_000], b" HTTP/1.1\r\n\r\n"].concat();
+    let start = std::time::Instant::now();
+    for (first, lost) in [(&b""[..], false), (b"GET /u HTTP/1.1\r\nUpgrade: x\r\n\r\n", true)] {
+        let mut http = Http::new();
+        if lost {
+            http.end(S, End::Fin);
+        }
+        for byte in first.iter().chain(&long) {
+            http.data(C, &[*byte], 0);
+        }
+        assert_eq!(http.summary().requests, 1 + u64::from(lost));
+    }
+    assert!(start.elapsed().as_secs() < 20, "{:?}", start.elapsed());
+}
+
+#[test]
 fn a_gap_inside_a_known_body_costs_nothing_and_another_is_told() {
     let mut http = Http::new();
     http.data(C, b"POST /a HTTP/1.1\r\nContent-Length: 100\r\n\r\nxx", 0);
@@ -137,6 +244,21 @@ fn every_kind_of_secret_is_named() {
     let exposed = requests[0].exposed;
     for secret in Secret::ALL {
         assert!(secret == Secret::SetCookie || exposed.contains(secret), "{}", secret.name());
+    }
+}
+
+#[test]
+fn a_damaged_separator_hides_no_secret() {
+    let client = planted();
+    for at in 0..client.len() {
+        let beside =
+            client[at + 1..].starts_with(SECRET.as_bytes()) || client[..at].ends_with(SECRET.as_bytes());
+        for byte in (0..=255).filter(|_| beside) {
+            let mut client = client.clone();
+            client[at] = byte;
+            let told = format!("{:?}", read(&client, b"")).to_ascii_lowercase();
+            assert!(!told.contains(&SECRET.to_ascii_lowercase()), "byte {byte} at {at}: {told}");
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::BenchArgs;
+
 /// Builds, runs and tests observer.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -20,6 +22,8 @@ pub enum Task {
     Test(TestArgs),
     /// Feed hostile bytes to every parser
     Fuzz(FuzzArgs),
+    /// Measure how fast and how small observer is
+    Bench(BenchArgs),
     /// Write tests/fixtures anew from the labelled captures in ../shared/corpus
     Fixtures,
     /// Run the live tests on other kernels, in QEMU

@@ -1,5 +1,6 @@
 //! `cargo xtask`: one command to run observer on a machine that had nothing of it, one to test it there.
 
+mod bench;
 mod binary;
 mod cargo;
 mod cli;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Task::Test(args) => return test::run(&args),
         Task::Fixtures => fixtures::run(),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Bench(args) => bench::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Setup(args) => setup::run(&args),
     };

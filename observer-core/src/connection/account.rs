@@ -151,8 +151,8 @@ impl Context {
             own.reason = Some(Reason::NotRecognized);
         }
         if let Some(tls) = &facts.tls {
-            event.tls = Some(Box::new(tls.0.clone()));
-            own.tls = Some(tls.1.clone());
+            event.tls = Some(Arc::clone(&tls.0));
+            own.tls = Some(Arc::clone(&tls.1));
         }
         if let Some(http) = &facts.http {
             event.http = Some(http.field.clone());

@@ -1,5 +1,6 @@
 //! One face under analysis: its TCP state and, until enough is known, its conversation.
 
+use super::certificates::Certificates;
 use super::{Closed, FaceKey, Facts, Origin};
 use crate::event::MissingBytes;
 use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
@@ -138,10 +139,10 @@ impl Face {
     }
 
     /// What is known now; `None` once the reading is over, because it was reported then.
-    pub(super) fn facts(&self) -> Option<Box<Facts>> {
+    pub(super) fn facts(&self, certificates: &mut Certificates) -> Option<Box<Facts>> {
         let mut facts = match &self.talk {
             Talk::Over => return None,
-            Talk::Read(conversation) => Facts::of(conversation),
+            Talk::Read(conversation) => Facts::of(conversation, certificates),
             Talk::Unspoken => {
                 let verdict = Verdict { reason: Some(Reason::NoData), ..Verdict::default() };
                 Facts { verdict, ..Facts::default() }

@@ -1,5 +1,8 @@
 //! Everything that is known of what was spoken on one face, in the terms of the event stream.
 
+use std::sync::Arc;
+
+use super::certificates::Certificates;
 use crate::event::{
     HttpCounts, HttpField, HttpRequest, HttpResponse, SshField, TlsExtra, TlsField, Url, UserAgent,
 };
@@ -31,7 +34,7 @@ pub struct Facts {
     /// Kinds of secrets that crossed in the clear.
     pub exposed: Vec<&'static str>,
     /// What the TLS handshake showed.
-    pub tls: Option<Box<(TlsField, TlsExtra)>>,
+    pub tls: Option<(Arc<TlsField>, Arc<TlsExtra>)>,
     /// What was read of HTTP.
     pub http: Option<Box<HttpFacts>>,
     /// What SSH showed.
@@ -54,7 +57,7 @@ pub struct HttpFacts {
 impl Facts {
     /// What `conversation` shows now.
     #[must_use]
-    pub fn of(conversation: &Conversation) -> Self {
+    pub(super) fn of(conversation: &Conversation, certificates: &mut Certificates) -> Self {
         use crate::protocol::Orientation as Seen;
         let verdict = conversation.verdict();
         let mut exposed: Vec<_> = conversation.exposed().iter().map(|exposed| exposed.name()).collect();
@@ -74,8 +77,11 @@ impl Facts {
             },
             encapsulation: conversation.encapsulation().iter().map(|layer| layer.name()).collect(),
             exposed,
-            tls: conversation.tls().map(|tls| Box::new(super::tls_facts::of(tls.summary(), verdict))),
-            http: http.map(|summary| Box::new(HttpFacts::of(summary))),
+            tls: conversation.tls().map(|tls| {
+                let (field, extra) = super::tls_facts::of(tls.summary(), verdict, certificates);
+                (Arc::new(field), Arc::new(extra))
+            }),
+            http: http.map(|summary| Box::new(HttpFacts::of(summary.clone()))),
             ssh: conversation
                 .ssh()
                 .map(|ssh| Box::new(SshField { client: ssh.client.clone(), server: ssh.server.clone() })),

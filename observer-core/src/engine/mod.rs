@@ -1,5 +1,6 @@
 //! From what a source saw to reports: owns the faces, runs flow and conversation, decides when a verdict stands.
 
+mod certificates;
 mod face;
 mod facts;
 mod input;

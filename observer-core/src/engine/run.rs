@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
+use super::certificates::Certificates;
 use super::face::{Face, Stage};
 use super::{Closed, Copied, Ending, FaceKey, Input, Opened, Report};
 use crate::flow::{Direction, Segment};
@@ -65,6 +66,7 @@ pub struct Engine {
     faces: Order<Face, List, 4>,
     index: HashMap<FaceKey, u32, RandomState>,
     held: usize,
+    certificates: Certificates,
     now: Timestamp,
 }
 
@@ -72,7 +74,14 @@ impl Engine {
     /// An engine without faces.
     #[must_use]
     pub fn new(limits: Limits) -> Self {
-        Self { limits, faces: Order::new(), index: HashMap::default(), held: 0, now: Timestamp::default() }
+        Self {
+            limits,
+            faces: Order::new(),
+            index: HashMap::default(),
+            held: 0,
+            certificates: Certificates::default(),
+            now: Timestamp::default(),
+        }
     }
 
     /// Faces that are known and not closed.
@@ -271,7 +280,7 @@ impl Engine {
     fn classify(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
         let key = face.key;
-        if let Some(facts) = face.facts() {
+        if let Some(facts) = face.facts(&mut self.certificates) {
             out(Report::Classified { key, time, facts });
         }
         face.stage = Stage::Classified;
@@ -294,7 +303,7 @@ impl Engine {
     fn hear_out(&mut self, index: u32, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
         out(Report::Enough(face.key));
-        if let Some(facts) = face.facts() {
+        if let Some(facts) = face.facts(&mut self.certificates) {
             out(Report::Learned { key: face.key, facts });
         }
         face.stop();
@@ -313,7 +322,7 @@ impl Engine {
         let Some(face) = self.faces.value(index) else { return };
         face.stage = Stage::Classified;
         let key = face.key;
-        if let Some(mut facts) = face.facts() {
+        if let Some(mut facts) = face.facts(&mut self.certificates) {
             facts.verdict.reason = Some(Reason::NoData);
             out(Report::Classified { key, time, facts });
         }
@@ -354,7 +363,7 @@ impl Engine {
         if !decided {
             face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
         }
-        let mut facts = face.facts();
+        let mut facts = face.facts(&mut self.certificates);
         if face.stage != Stage::Classified
             && let Some(facts) = facts.take()
         {

@@ -1,6 +1,7 @@
 //! What a TLS handshake showed, in the names of the event stream.
 
-use crate::event::{Hash, TlsClient, TlsExtra, TlsField, TlsServer, When, X509, X509Name};
+use super::certificates::Certificates;
+use crate::event::{CertificateField, Hash, TlsClient, TlsExtra, TlsField, TlsServer, When, X509, X509Name};
 use crate::protocol::{Verdict, tls};
 use crate::security::ClientCertificate;
 use crate::time::Timestamp;
@@ -8,10 +9,12 @@ use crate::time::Timestamp;
 /// Application protocols of one hello that are told.
 const MAX_PROTOCOLS: usize = 8;
 
-pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict) -> (TlsField, TlsExtra) {
+pub(super) fn of(
+    summary: tls::Summary<'_>,
+    verdict: Verdict,
+    certificates: &mut Certificates,
+) -> (TlsField, TlsExtra) {
     let version = summary.version();
-    let client = summary.client_certificates().into_iter().next();
-    let server = summary.server_certificates().into_iter().next();
     let hello = summary.client_hello();
     let server_hello = summary.server_hello();
     let field = TlsField {
@@ -25,11 +28,11 @@ pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict) -> (TlsField, TlsE
         client: TlsClient {
             server_name: summary.server_name().map(str::to_owned),
             ja3: hello.map(tls::ClientHello::ja3),
-            ..client.map(client_certificate).unwrap_or_default()
+            certificate: summary.client_certificate().map(|sent| certificates.read(sent)),
         },
         server: TlsServer {
             ja3s: server_hello.map(tls::ServerHello::ja3s),
-            ..server.map(server_certificate).unwrap_or_default()
+            certificate: summary.server_certificate().map(|sent| certificates.read(sent)),
         },
     };
     let alerts = [summary.client_alert(), summary.server_alert()];
@@ -59,27 +62,15 @@ const fn resumed(verdict: Verdict) -> Option<bool> {
     }
 }
 
-fn client_certificate(certificate: tls::Certificate) -> TlsClient {
-    TlsClient {
+/// A certificate in the names of the event stream.
+pub(super) fn certificate(certificate: tls::Certificate) -> CertificateField {
+    CertificateField {
         subject: certificate.subject.clone(),
         issuer: certificate.issuer.clone(),
         not_before: certificate.not_before.and_then(when),
         not_after: certificate.not_after.and_then(when),
         hash: Some(Hash { sha256: certificate.sha256.clone() }),
         x509: x509(certificate),
-        ..TlsClient::default()
-    }
-}
-
-fn server_certificate(certificate: tls::Certificate) -> TlsServer {
-    TlsServer {
-        subject: certificate.subject.clone(),
-        issuer: certificate.issuer.clone(),
-        not_before: certificate.not_before.and_then(when),
-        not_after: certificate.not_after.and_then(when),
-        hash: Some(Hash { sha256: certificate.sha256.clone() }),
-        x509: x509(certificate),
-        ..TlsServer::default()
     }
 }
 

@@ -44,7 +44,7 @@ pub struct ControlPlane {
     pub server: Option<PartyField>,
     /// More of what the TLS handshake shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<TlsExtra>,
+    pub tls: Option<Arc<TlsExtra>>,
     /// How many requests were read on the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpCounts>,

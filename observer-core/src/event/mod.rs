@@ -21,8 +21,10 @@ pub use ecs::{
     LogFile, Nat, Network, Observer, Process, Source, Url, UserAgent,
 };
 pub use schema::json_schema;
-pub use tls::{AlternativeNames, Hash, TlsClient, TlsField, TlsServer, X509, X509Name};
+pub use tls::{AlternativeNames, CertificateField, Hash, TlsClient, TlsField, TlsServer, X509, X509Name};
 pub use when::When;
+
+use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -56,7 +58,7 @@ pub struct Event {
     pub container: Option<Container>,
     /// What the TLS handshake shows.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Box<TlsField>>,
+    pub tls: Option<Arc<TlsField>>,
     /// The first request and response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<HttpField>,

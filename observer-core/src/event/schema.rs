@@ -5,7 +5,10 @@ use super::Event;
 /// The JSON Schema (draft 2020-12) of one event.
 #[must_use]
 pub fn json_schema() -> serde_json::Value {
-    schemars::schema_for!(Event).to_value()
+    // Of the two that serde's attributes describe, what is written and what would be read: a field that is left out when
+    // it is empty is required in the latter alone.
+    let settings = schemars::generate::SchemaSettings::draft2020_12().for_serialize();
+    settings.into_generator().into_root_schema_for::<Event>().to_value()
 }
 
 #[cfg(test)]
@@ -27,5 +30,12 @@ mod tests {
         for name in ["schema", "security", "client_certificate", "reason", "client", "server", "exposed"] {
             assert!(own.iter().any(|known| known == name), "{name}");
         }
+    }
+
+    #[test]
+    fn requires_only_what_every_event_has() {
+        let schema = json_schema();
+        assert_eq!(schema["$defs"]["ControlPlane"]["required"], serde_json::json!(["schema"]));
+        assert_eq!(schema["$defs"]["TlsExtra"]["required"], serde_json::Value::Null);
     }
 }

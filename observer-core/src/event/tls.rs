@@ -1,5 +1,7 @@
 //! `tls.*`, in the names of ECS.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -42,24 +44,9 @@ pub struct TlsClient {
     /// JA3 of the ClientHello.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ja3: Option<String>,
-    /// The certificate's subject.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subject: Option<String>,
-    /// The certificate's issuer.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub issuer: Option<String>,
-    /// Valid from (RFC 3339).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_before: Option<String>,
-    /// Valid until (RFC 3339).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub not_after: Option<String>,
-    /// Hashes of the certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hash: Option<Hash>,
-    /// The certificate in more detail.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub x509: Option<X509>,
+    /// The certificate, shared by all events that name it.
+    #[serde(flatten)]
+    pub certificate: Option<Arc<CertificateField>>,
 }
 
 /// `tls.server.*`
@@ -68,6 +55,14 @@ pub struct TlsServer {
     /// JA3S of the ServerHello.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ja3s: Option<String>,
+    /// The certificate, shared by all events that name it.
+    #[serde(flatten)]
+    pub certificate: Option<Arc<CertificateField>>,
+}
+
+/// What an end's certificate says, in the fields that `tls.client` and `tls.server` have alike.
+#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+pub struct CertificateField {
     /// The certificate's subject.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,

@@ -31,7 +31,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    fn len(&self) -> u64 {
+    pub(super) fn len(&self) -> u64 {
         match &self.content {
             Content::Bytes(bytes) => bytes.len() as u64,
             Content::Missing(length, _) => *length,

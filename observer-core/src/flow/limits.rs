@@ -31,7 +31,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             held: 64 * 1024,
-            unacknowledged: 16 * 1024,
+            unacknowledged: 32 * 1024,
             recalled: 1024,
             patience_segments: 64,
             patience_millis: 200,

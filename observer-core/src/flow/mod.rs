@@ -1,20 +1,26 @@
 //! One TCP connection as one observer saw it: segments in, two ordered byte streams out.
 
+mod backlog;
 mod ends;
 mod found;
 mod held;
+mod history;
 mod limits;
+mod moment;
 mod occupant;
 mod segment;
+mod sent;
 mod stream;
 mod table;
 mod tcp;
+mod trouble;
 
 pub use found::Found;
 pub use limits::Limits;
 pub use segment::{Direction, Flags, Segment};
+pub use sent::Sent;
 pub use table::Table;
-pub use tcp::{Flow, Opening, Sent};
+pub use tcp::{Flow, Opening};
 
 /// Why bytes of a stream are missing for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

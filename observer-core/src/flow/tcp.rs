@@ -1,8 +1,9 @@
 //! The TCP state of one face: segments in, two byte streams and the connection's facts out.
 
 use super::held::Mark;
-use super::stream::{Moment, Press, Stream};
-use super::{Delivery, Direction, Flags, Limits, Segment};
+use super::moment::{Moment, Press};
+use super::stream::{Piece, Stream};
+use super::{Delivery, Direction, Flags, Limits, Segment, Sent};
 use crate::engine::Ending;
 use crate::time::Timestamp;
 
@@ -16,34 +17,12 @@ pub enum Opening {
     Missed,
 }
 
-/// What the packets showed of one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sent {
-    /// Initial sequence number, if the SYN was seen.
-    pub isn: Option<u32>,
-    /// Payload bytes, from the sequence numbers.
-    pub bytes: u64,
-    /// Payload bytes that were sent again.
-    pub repeated: u64,
-    /// Bytes sent again before they were acknowledged whose first copy was no longer there to compare.
-    pub unverified: u64,
-    /// Bytes told as gaps.
-    pub missing: u64,
-    /// Gaps told.
-    pub gaps: u32,
-    /// Segments that disagreed with an earlier copy of the same place, or about where the stream ends.
-    pub conflicts: u32,
-    /// Segments that were not believed: outside every window.
-    pub strays: u32,
-    /// Whether a FIN was seen and everything before it arrived.
-    pub finished: bool,
-}
-
 /// One TCP flow.
 ///
 /// **What is believed.** A segment counts if its place and its acknowledgement lie within 64 MiB of what the
 /// receiver of each has (RFC 9293, section 3.10.7.4, with a bound in place of the advertised window, which a source
-/// need not know). One that lies further ahead counts once the other side acknowledges that place. A reset counts
+/// need not know). One that lies further ahead counts once the other side acknowledges that place. An acknowledgement
+/// of more than was sent counts once the sender gets there, or at the end. A reset counts
 /// if it lies between what the receiver acknowledged and what the sender sent (RFC 5961, section 3.2, is stricter
 /// and would be wrong on a capture with holes), and is taken back when its sender goes on.
 ///
@@ -55,7 +34,6 @@ pub struct Flow {
     streams: [Stream; 2],
     opened: Timestamp,
     last: Timestamp,
-    first_wait: Option<(u32, Timestamp)>,
     segments: u32,
     limits: Limits,
     opening: Opening,
@@ -77,7 +55,6 @@ impl Flow {
             streams: Default::default(),
             opened: time,
             last: time,
-            first_wait: None,
             segments: 0,
             limits,
             opening,
@@ -137,7 +114,7 @@ impl Flow {
                 opposite.anchor_anew(segment.ack);
                 opposite.acknowledge(segment.ack);
             } else if !opposite.acknowledge(segment.ack) {
-                own.strays = own.strays.saturating_add(1);
+                own.ignored();
                 return;
             }
         }
@@ -152,21 +129,22 @@ impl Flow {
         if syn {
             opposite.refuse_on_syn();
             if length > 0 && !acks {
-                own.take_on_syn(segment.payload);
+                own.take_on_syn(segment.payload, length);
                 own.refuse_on_syn();
             }
         }
         if !syn || acks {
             if length > 0 {
                 if !own.unfinish(key + length) {
-                    own.conflicts = own.conflicts.saturating_add(1);
+                    own.conflict();
                     return;
                 }
                 let mark = if acks { Mark::At(segment.ack) } else { Mark::Unknown };
-                own.take(key, segment.payload, length, mark, at, opposite, direction, out);
+                let piece = Piece { key, length, bytes: segment.payload, mark };
+                own.take(piece, at, opposite, direction, out);
             }
             if fin && !own.finish_at(key + length) {
-                own.conflicts = own.conflicts.saturating_add(1);
+                own.conflict();
             }
         }
         if direction == Direction::ToServer && acks && opposite.started() && opposite.acknowledged() {
@@ -182,7 +160,7 @@ impl Flow {
         let stream = &mut self.streams[direction.index()];
         let again = stream.isn().is_some();
         if !stream.synchronise(first) {
-            stream.strays = stream.strays.saturating_add(1);
+            stream.ignored();
             return false;
         }
         if again && !acks {
@@ -198,22 +176,17 @@ impl Flow {
         let opposite = &self.streams[direction.reversed().index()];
         if !self.syn_answered && direction == Direction::ToClient && acks && !self.established {
             // The answer to a SYN: it has no place of its own, its acknowledgement counts (RFC 9293, section 3.10.7.3).
-            let key = opposite.key(segment.ack);
-            if opposite.isn().is_some() && opposite.reached() <= key && key <= opposite.reached() + 1 {
+            if opposite.answers_syn(segment.ack) {
                 self.refused = true;
                 self.reset = Some((direction, 0));
                 return;
             }
         }
         let stream = &mut self.streams[direction.index()];
-        if !stream.anchored() {
-            stream.anchor(segment.seq);
-        }
+        stream.anchor(segment.seq);
         let key = stream.key(segment.seq);
-        let from = if stream.acknowledged() { stream.acked().min(stream.next()) } else { stream.next() };
-        let to = stream.reached().max(stream.acked()) + 1;
-        if stream.started() && (key < from || key > to) {
-            stream.strays = stream.strays.saturating_add(1);
+        if !stream.resets_at(key) {
+            stream.ignored();
             return;
         }
         if self.reset.is_none() {
@@ -238,17 +211,15 @@ impl Flow {
     /// Begins midway what waited for its SYN long enough.
     fn begin_after_patience(&mut self, time: Timestamp, out: &mut impl Delivery) {
         if self.streams.iter().all(Stream::started) {
-            self.first_wait = None;
             return;
         }
-        if !self.streams.iter().any(Stream::waits) {
-            return;
-        }
-        let since = *self.first_wait.get_or_insert((self.segments, time));
         let limits = self.limits;
         let at = Moment { segments: self.segments, time, limits: &limits };
-        let full = self.streams.iter().any(|stream| stream.held() > limits.held as usize);
-        if full || at.patience_over(since) {
+        let due = |stream: &Stream| {
+            stream.waiting().is_some_and(|since| at.patience_over(since))
+                || stream.held() > limits.held as usize
+        };
+        if self.streams.iter().any(due) {
             self.begin_midway(out);
         }
     }
@@ -331,18 +302,7 @@ impl Flow {
     /// What the packets showed of `direction`.
     #[must_use]
     pub fn sent(&self, direction: Direction) -> Sent {
-        let stream = &self.streams[direction.index()];
-        Sent {
-            isn: stream.isn(),
-            bytes: stream.bytes(),
-            repeated: stream.repeated,
-            unverified: stream.unverified,
-            missing: stream.missing,
-            gaps: stream.gaps,
-            conflicts: stream.conflicts,
-            strays: stream.strays,
-            finished: stream.finished(),
-        }
+        self.streams[direction.index()].sent()
     }
 
     /// Whether SYN, SYN-ACK and the acknowledgement of the latter were seen.
@@ -366,7 +326,11 @@ impl Flow {
     /// How the flow ended, as far as the packets show it; [`Ending::StillOpen`] if they do not.
     #[must_use]
     pub fn ending(&self) -> Ending {
-        let finished = [self.streams[0].finished(), self.streams[1].finished()];
+        let [to_server, to_client] = &self.streams;
+        let finished = [
+            to_server.finished() || to_server.missed_fin(to_client),
+            to_client.finished() || to_client.missed_fin(to_server),
+        ];
         match (self.reset, finished) {
             (Some(_), _) if self.refused => Ending::Refused,
             (_, [true, true]) => Ending::Finished,
@@ -388,5 +352,7 @@ impl Flow {
     }
 }
 
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
+use foldhash::fast::RandomState;
 use observer_core::engine::{
     Closed, Copied, Ending, Engine, FaceKey, Input, Limits, Opened, Origin, Report, Role, Tuple,
 };
@@ -43,7 +44,7 @@ pub(super) struct WireShard {
     table: Table,
     engine: Engine,
     /// The ends of the faces that the engine knows.
-    faces: HashMap<FaceKey, (SocketAddr, SocketAddr)>,
+    faces: HashMap<FaceKey, (SocketAddr, SocketAddr), RandomState>,
     now: Timestamp,
 }
 
@@ -53,7 +54,7 @@ impl WireShard {
             number,
             table: Table::new(FACES, u64::from(number) << 56),
             engine: Engine::new(limits),
-            faces: HashMap::new(),
+            faces: HashMap::default(),
             now: Timestamp::default(),
         }
     }
@@ -100,7 +101,7 @@ impl WireShard {
             Direction::ToServer => (packet.source, packet.destination),
             Direction::ToClient => (packet.destination, packet.source),
         };
-        let origin = if packet.segment.flags.contains(Flags::SYN) {
+        let origin = if packet.segment.flags.contains(Flags::SYN) || client_isn.is_some() {
             Origin::Handshake
         } else {
             Origin::MidStream { reason: Reason::StartedBeforeObserver, oriented: false }

@@ -71,17 +71,11 @@ impl Replay {
         };
         // Both faces of a connection are in the capture before its first byte, so no verdict waits for one.
         let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1) };
-        let mut telling = Telling {
-            joiner: Joiner::new(context, limits),
-            events: Vec::new(),
-            live: stream.is_live(),
-            closed: 0,
-            sink,
-        };
+        let mut telling =
+            Telling { joiner: Joiner::new(context, limits), live: stream.is_live(), closed: 0, sink };
         let (router, shards) = analysis::begin(self.verdict_timeout);
         let outcome = crew::replay(stream, router, shards, self.threads, stop, &mut telling)?;
-        telling.joiner.finish(&mut |event| telling.events.push(event));
-        telling.write()?;
+        telling.tell(|joiner, mut out| joiner.finish(&mut out))?;
         telling.sink.flush()?;
         self.packets += outcome.packets;
         self.connections += telling.closed;
@@ -103,7 +97,6 @@ impl Replay {
 /// Turns reports into events and tells them.
 struct Telling<'a> {
     joiner: Joiner,
-    events: Vec<Event>,
     live: bool,
     /// Connections that were told to their end.
     closed: u64,
@@ -111,14 +104,19 @@ struct Telling<'a> {
 }
 
 impl Telling<'_> {
-    fn write(&mut self) -> io::Result<()> {
-        for event in self.events.drain(..) {
+    /// Writes the events that come out of the joiner.
+    fn tell(&mut self, feed: impl FnOnce(&mut Joiner, &mut dyn FnMut(Event))) -> io::Result<()> {
+        let (sink, closed) = (&mut *self.sink, &mut self.closed);
+        let mut outcome = Ok(());
+        feed(&mut self.joiner, &mut |event| {
             if event.event.action == Action::ConnectionClosed {
-                self.closed += 1;
+                *closed += 1;
             }
-            self.sink.event(&event)?;
-        }
-        Ok(())
+            if outcome.is_ok() {
+                outcome = sink.event(&event);
+            }
+        });
+        outcome
     }
 }
 
@@ -126,12 +124,10 @@ impl Merger<Found> for Telling<'_> {
     type Error = io::Error;
 
     fn found(&mut self, found: Found) -> io::Result<()> {
-        let tell = &mut |event| self.events.push(event);
-        match found {
-            Found::Report(report) => self.joiner.report(report, tell),
-            Found::Time(now) => self.joiner.advance(now, tell),
-        }
-        self.write()
+        self.tell(|joiner, mut out| match found {
+            Found::Report(report) => joiner.report(report, &mut out),
+            Found::Time(now) => joiner.advance(now, &mut out),
+        })
     }
 
     fn pause(&mut self) -> io::Result<()> {

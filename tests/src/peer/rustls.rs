@@ -182,7 +182,7 @@ impl Client for RustlsClient<'_> {
             let mut body = Vec::new();
             match stream.read_to_end(&mut body) {
                 // Some servers close without saying so first.
-                Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => return Err(error),
+                Err(error) if error.kind() != std::io::ErrorKind::UnexpectedEof => Err(error),
                 _ => Ok((local, body)),
             }
         });

@@ -288,3 +288,229 @@ fn a_stopped_flow_holds_nothing_and_counts() {
     assert_eq!(rig.flow.sent(ToServer).bytes, 12);
     assert!(size_of::<Flow>() <= 512, "{}", size_of::<Flow>());
 }
+
+#[test]
+fn a_forged_acknowledgement_far_ahead_opens_no_gap_in_what_is_sent() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.server_acks(50 << 20);
+    rig.client(6, b"ghi");
+    for _ in 0..200 {
+        rig.send(ToClient, S + 1, C.wrapping_add(4), Flags::ACK, b"");
+    }
+    rig.client(3, b"def");
+    assert_eq!(rig.log.bytes[0], b"abcdefghi");
+    assert_eq!(rig.log.gaps, []);
+    assert_eq!(rig.flow.sent(ToServer).bytes, 9);
+    // At the end it cannot be told from a lost tail.
+    let (_, log) = rig.finish();
+    assert_eq!(log.gaps, [(ToServer, (50 << 20) - 9, Gap::Unseen)]);
+}
+
+#[test]
+fn an_acknowledgement_of_bytes_that_were_missed_counts_when_the_sender_goes_on() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.server_acks(6);
+    rig.client(6, b"ghi");
+    rig.flow.press(&mut rig.log);
+    assert_eq!(rig.log.gaps, [(ToServer, 3, Gap::Unseen)]);
+    assert_eq!(rig.log.bytes[0], b"abcghi");
+}
+
+#[test]
+fn a_jump_over_more_than_the_window_counts_once_it_is_acknowledged() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(100 << 20, b"far");
+    assert_eq!(rig.log.gaps, []);
+    rig.server_acks((100 << 20) + 3);
+    assert_eq!(rig.log.gaps, [(ToServer, 100 << 20, Gap::Unseen)]);
+    rig.client((100 << 20) + 3, b"ther");
+    assert_eq!(rig.log.bytes[0], b"abcther");
+}
+
+#[test]
+fn what_the_source_lost_is_told_without_an_acknowledgement_after_the_patience() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.flow.lost(ToServer);
+    rig.client(6, b"ghi");
+    assert_eq!(rig.log.gaps, []);
+    rig.flow.press(&mut rig.log);
+    assert_eq!(rig.log.gaps, [(ToServer, 3, Gap::Lost)]);
+    assert_eq!(rig.log.bytes[0], b"abcghi");
+}
+
+#[test]
+fn what_did_not_fit_is_told_as_overflow() {
+    let mut rig = Rig::opened();
+    let chunk = [7; 1000];
+    for nth in 1..200 {
+        rig.client(nth * 1000, &chunk);
+        assert!(rig.flow.held() < 80 * 1024);
+    }
+    rig.client(0, &chunk);
+    rig.server_acks(200_000);
+    let (flow, log) = rig.finish();
+    let [(ToServer, missing, Gap::Overflow)] = log.gaps[..] else { panic!("{:?}", log.gaps) };
+    assert_eq!(missing + log.bytes[0].len() as u64, 200_000);
+    assert_eq!(flow.sent(ToServer).missing, missing);
+}
+
+#[test]
+fn an_acknowledged_hole_waits_for_both_halves_of_the_patience() {
+    let mut rig = Rig::opened();
+    let at = |rig: &mut Rig, millis: u64| {
+        let segment = Segment {
+            time: Timestamp(millis * 1_000_000),
+            seq: S + 1,
+            ack: C.wrapping_add(10),
+            flags: Flags::ACK,
+            len: 0,
+            payload: b"",
+        };
+        rig.flow.segment(ToClient, &segment, &mut rig.log);
+    };
+    rig.client(0, b"abc");
+    rig.client(6, b"ghi");
+    for _ in 0..100 {
+        at(&mut rig, 199);
+    }
+    assert_eq!(rig.log.gaps, [], "many segments, but soon");
+    at(&mut rig, 200);
+    assert_eq!(rig.log.gaps, [(ToServer, 3, Gap::Unseen)]);
+}
+
+#[test]
+fn a_forged_fin_ends_nothing_that_goes_on() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.send(ToServer, C.wrapping_add(4), S + 1, Flags::FIN | Flags::ACK, b"");
+    rig.client(3, b"def");
+    rig.server_acks(6);
+    let (flow, log) = rig.finish();
+    assert_eq!((log.bytes[0].as_slice(), log.ends.len(), log.gaps.len()), (&b"abcdef"[..], 0, 0));
+    assert_eq!(flow.ending(), Ending::StillOpen);
+}
+
+#[test]
+fn a_missed_fin_that_was_acknowledged_is_no_missing_byte() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    // The client's FIN (at offset 3) is missed; the server acknowledges it with its own.
+    rig.send(ToClient, S + 1, C.wrapping_add(5), Flags::FIN | Flags::ACK, b"");
+    rig.send(ToServer, C.wrapping_add(5), S + 2, Flags::ACK, b"");
+    assert_eq!(rig.flow.ending(), Ending::Finished);
+    let (flow, log) = rig.finish();
+    assert_eq!(log.gaps, []);
+    assert_eq!(log.ends, [(ToClient, End::Fin), (ToServer, End::Fin)]);
+    assert_eq!(flow.sent(ToServer).bytes, 3);
+}
+
+#[test]
+fn one_missed_number_alone_may_be_a_byte_and_is_told() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.server_acks(4);
+    assert_eq!(rig.finish().1.gaps, [(ToServer, 1, Gap::Unseen)]);
+}
+
+#[test]
+fn a_simultaneous_open_and_close_is_one_connection() {
+    let mut rig = Rig::new();
+    rig.send(ToServer, C, 0, Flags::SYN, b"");
+    rig.send(ToClient, S, 0, Flags::SYN, b"");
+    rig.send(ToServer, C, S + 1, Flags::SYN | Flags::ACK, b"");
+    rig.send(ToClient, S, C.wrapping_add(1), Flags::SYN | Flags::ACK, b"");
+    rig.client(0, b"abc");
+    rig.send(ToClient, S + 1, C.wrapping_add(4), Flags::ACK, b"def");
+    assert!(rig.flow.established());
+    rig.send(ToServer, C.wrapping_add(4), S + 4, Flags::FIN | Flags::ACK, b"");
+    rig.send(ToClient, S + 4, C.wrapping_add(4), Flags::FIN | Flags::ACK, b"");
+    assert!(!rig.flow.is_over());
+    rig.send(ToServer, C.wrapping_add(5), S + 5, Flags::ACK, b"");
+    rig.send(ToClient, S + 5, C.wrapping_add(5), Flags::ACK, b"");
+    assert!(rig.flow.is_over());
+    let (flow, log) = rig.finish();
+    assert_eq!(log.bytes, [b"abc".to_vec(), b"def".to_vec()]);
+    assert_eq!((flow.ending(), log.gaps.len(), log.ends.len()), (Ending::Finished, 0, 2));
+}
+
+#[test]
+fn a_reversed_flow_hands_what_it_held_on_the_other_way() {
+    let mut rig = Rig::new();
+    rig.send(ToServer, S + 1, C.wrapping_add(1), Flags::ACK, b"from the server");
+    assert!(rig.flow.reverse());
+    rig.send(ToServer, C, 0, Flags::SYN, b"");
+    rig.send(ToClient, S, C.wrapping_add(1), Flags::SYN | Flags::ACK, b"");
+    assert_eq!(rig.log.bytes[1], b"from the server");
+    assert!(!rig.flow.reverse(), "too late");
+    assert_eq!(rig.finish().1.gaps, []);
+}
+
+#[test]
+fn probes_of_a_closed_window_come_again_with_the_same_byte() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.server_acks(3);
+    for _ in 0..5 {
+        rig.client(3, b"d");
+        rig.server_acks(3);
+    }
+    rig.client(3, b"def");
+    rig.server_acks(6);
+    let (_, log) = rig.finish();
+    assert_eq!((log.bytes[0].as_slice(), log.gaps.len()), (&b"abcdef"[..], 0));
+}
+
+#[test]
+fn the_open_direction_goes_on_after_a_half_close() {
+    let mut rig = Rig::opened();
+    rig.send(ToServer, C.wrapping_add(1), S + 1, Flags::FIN | Flags::ACK, b"ask");
+    rig.send(ToClient, S + 1, C.wrapping_add(5), Flags::ACK, b"answer");
+    rig.send(ToServer, C.wrapping_add(5), S + 7, Flags::ACK, b"");
+    assert!(!rig.flow.is_over());
+    assert_eq!(rig.flow.ending(), Ending::HalfClosedByClient);
+    let (_, log) = rig.finish();
+    assert_eq!(log.bytes[1], b"answer");
+    assert_eq!((log.ends, log.gaps), (vec![(ToServer, End::Fin)], vec![]));
+}
+
+#[test]
+fn a_copy_whose_first_is_forgotten_is_a_doubt_in_the_part_that_is_judged_and_counted_behind_it() {
+    let mut rig = Rig::opened();
+    let chunk = [1; 1000];
+    for nth in 0..300 {
+        rig.client(nth * 1000, &chunk);
+    }
+    rig.client(200_000, &chunk);
+    assert_eq!(rig.log.gaps, []);
+    assert_eq!(rig.flow.sent(ToServer).unverified, 1000);
+    rig.client(0, &chunk);
+    rig.client(1000, &chunk);
+    assert_eq!(rig.log.gaps, [(ToServer, 0, Gap::Conflict)]);
+    assert_eq!(rig.flow.sent(ToServer).unverified, 3000);
+}
+
+#[test]
+fn an_idle_stopped_flow_is_small() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(9, b"far");
+    rig.flow.stop(ToServer);
+    rig.flow.stop(ToClient);
+    assert!(size_of::<Flow>() + rig.flow.held() <= 256, "{}", size_of::<Flow>() + rig.flow.held());
+}
+
+#[test]
+fn an_agreement_on_a_place_far_behind_is_no_jump() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(0xc000_0000, b"behind");
+    rig.server_acks(0xc000_0006);
+    rig.client(3, b"def");
+    let (flow, log) = rig.finish();
+    assert_eq!((log.bytes[0].as_slice(), log.gaps.len()), (&b"abcdef"[..], 0));
+    assert_eq!(flow.sent(ToServer).bytes, 6);
+}

@@ -6,6 +6,7 @@
 //! | the client's stream | then |
 //! |---|---|
 //! | begins like one that a client opens (TLS, PROXY, SOCKS, HTTP, HTTP/2, SSH, PostgreSQL, Redis, MQTT, AMQP, LDAP, DNS, Kafka) | that one's reader; it checks the server's stream itself |
+//! | begins with a TLS alert | TLS that failed |
 //! | could still become one of these | wait for the client; if its stream stopped: too little data |
 //! | is a line of text, and the server's stream begins with a greeting of SMTP, FTP, IMAP or POP3 | that one's reader |
 //! | is a second packet of MySQL, and the server's stream is its greeting | MySQL's reader |
@@ -111,7 +112,9 @@ pub(crate) fn opened_by_client(bytes: &[u8]) -> Result<Choice, bool> {
         open |= detect == Detect::NeedMore;
         detect == Detect::Yes
     };
-    if found(tls::detect(ToServer, bytes)) {
+    // A client that begins with an alert gave up before its hello; the form is that of a server's first alert.
+    let alert = bytes.first() == Some(&21) && found(tls::detect(ToClient, bytes));
+    if alert || found(tls::detect(ToServer, bytes)) {
         return Ok(Choice::Tls);
     }
     if let Some(reader) = reader(bytes, &mut found) {
@@ -187,7 +190,9 @@ fn silent_client(streams: &Streams, stop: Stop) -> Choice {
     match server.stop() {
         // A greeting and nothing else: both TLS and plaintext could have followed.
         _ if greeting => Choice::TooLittle(Some(stop)),
-        _ if !open => Choice::Nothing,
+        // The client may only not have spoken yet.
+        _ if !open && matches!(stop, Stop::End(_)) => Choice::Nothing,
+        _ if !open => Choice::TooLittle(Some(stop)),
         None => Choice::Wait(ToClient),
         other => Choice::TooLittle(other),
     }

@@ -63,6 +63,8 @@ pub struct Conversation {
     /// Client bytes held when the beginnings were last compared without an answer.
     compared: usize,
     concluded: Option<Reason>,
+    /// A CONNECT was refused, and the client may try again on the same connection.
+    connecting: bool,
 }
 
 impl Conversation {
@@ -81,6 +83,7 @@ impl Conversation {
             orientation: if oriented { Orientation::Known } else { Orientation::Assumed },
             compared: 0,
             concluded: None,
+            connecting: false,
         }
     }
 
@@ -109,9 +112,9 @@ impl Conversation {
 
     /// What was read of HTTP, if HTTP it is.
     #[must_use]
-    pub fn http(&self) -> Option<http::Summary> {
+    pub fn http(&self) -> Option<&http::Summary> {
         match &self.stage {
-            Stage::Http(http) => Some(http.summary().clone()),
+            Stage::Http(http) => Some(http.summary()),
             _ => None,
         }
     }
@@ -195,6 +198,7 @@ impl Dissector for Conversation {
         let direction = self.direction(direction);
         if let Some(progress) = self.stage.pass(|dissector| {
             let base = self.streams.of(direction.reversed()).place();
+            let bytes = self.streams.of_mut(direction).unskipped(bytes);
             dissector.data(direction, bytes, rebased(acked, base))
         }) {
             return self.passed(progress);
@@ -211,7 +215,12 @@ impl Dissector for Conversation {
 
     fn gap(&mut self, direction: Direction, length: u64, why: Gap) -> Progress {
         let direction = self.direction(direction);
-        if let Some(progress) = self.stage.pass(|dissector| dissector.gap(direction, length, why)) {
+        if let Some(progress) = self.stage.pass(|dissector| {
+            let left = self.streams.of_mut(direction).unskipped_gap(length);
+            // A gap without length still tells something (a late start).
+            let told = left > 0 || length == 0 || why == Gap::Conflict;
+            if told { dissector.gap(direction, left, why) } else { dissector.data(direction, &[], u64::MAX) }
+        }) {
             return self.passed(progress);
         }
         self.streams.of_mut(direction).gap(length, why);
@@ -221,6 +230,7 @@ impl Dissector for Conversation {
     fn end(&mut self, direction: Direction, end: End) -> Progress {
         let direction = self.direction(direction);
         if let Some(progress) = self.stage.pass(|dissector| dissector.end(direction, end)) {
+            self.connecting = false;
             return self.passed(progress);
         }
         self.streams.of_mut(direction).end(end);
@@ -232,13 +242,19 @@ impl Dissector for Conversation {
             return;
         }
         self.concluded = Some(reason);
-        if self.stage.pass(|dissector| dissector.conclude(reason)).is_none() {
+        self.connecting = false;
+        // A hand-over may happen only now, and a tunnel may open in what was handed over; layers are few.
+        for _ in 0..=DEPTH + 1 {
+            if matches!(self.stage, Stage::Settled(..)) {
+                break;
+            }
+            if self.stage.pass(|dissector| dissector.conclude(reason)).is_some() {
+                break;
+            }
             for direction in [Direction::ToServer, Direction::ToClient] {
                 self.streams.of_mut(direction).stop_with(Stop::Concluded(reason));
             }
             self.advance();
-            // A hand-over may have happened just now.
-            self.stage.pass(|dissector| dissector.conclude(reason));
         }
         self.streams.discard();
     }
@@ -247,8 +263,8 @@ impl Dissector for Conversation {
         match &self.stage {
             Stage::Settled(verdict, _) => *verdict,
             Stage::Tls(tls) => tls.verdict(),
-            Stage::Http(http) => http.verdict(),
-            Stage::Detect | Stage::Middle | Stage::Reader(_) => Verdict {
+            Stage::Http(http) if !self.connecting => http.verdict(),
+            Stage::Detect | Stage::Middle | Stage::Reader(_) | Stage::Http(_) => Verdict {
                 security: Security::Unknown,
                 reason: Some(match self.middle {
                     _ if !self.streams.spoke() => Reason::NoData,

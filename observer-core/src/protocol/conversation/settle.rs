@@ -23,7 +23,9 @@ pub(crate) fn stopped(stop: Stop, standing: Standing) -> Outcome {
         Outcome::Verdict(verdict, protocol)
     };
     match standing {
-        Standing::Http => Outcome::Http,
+        // Without the observation's end: a CONNECT that the server never answered.
+        Standing::Http if matches!(stop, Stop::End(_)) => Outcome::Http,
+        Standing::Http => unknown(Reason::TooLittleData, None),
         // What is certain already needs no further bytes, missing or not.
         Standing::Spoken(protocol) => {
             let security = if protocol == Protocol::Ssh { Security::Ssh } else { Security::Plaintext };

@@ -1,15 +1,21 @@
 //! Where a conversation stands, and how it moves on.
 
-use crate::flow::Direction;
+use crate::flow::{Direction, End, Gap};
 use crate::protocol::conversation::detect::{Choice, choose};
 use crate::protocol::conversation::middle::{self, Middle};
 use crate::protocol::conversation::settle::{Outcome, awaited, stopped};
-use crate::protocol::conversation::{Conversation, DEPTH, Later, Orientation, Reader, Step, rebased};
-use crate::protocol::http::Http;
-use crate::protocol::named::Protocol;
+use crate::protocol::conversation::{
+    Conversation, DEPTH, Encapsulation, Later, Orientation, Reader, Step, Streams, rebased,
+};
+use crate::protocol::http::{Http, Secret};
+use crate::protocol::named::{Exposed, Protocol};
 use crate::protocol::tls::Tls;
 use crate::protocol::{Dissector, Progress, Verdict};
 use crate::security::{Reason, Security};
+
+/// Answers to a client that began with CONNECT after which it is taken to stay in the clear (asked for credentials, a
+/// client tries again on the same connection).
+const CONNECTS: u64 = 3;
 
 /// Who reads the streams.
 #[derive(Debug)]
@@ -84,7 +90,10 @@ impl Conversation {
                     self.stage = Stage::Detect;
                     self.compared = 0;
                 }
-                Step::Http => return self.hand_over(Stage::Http(Box::default())),
+                Step::Http => {
+                    self.connecting = self.concluded.is_none();
+                    return self.hand_over(Stage::Http(Box::default()));
+                }
                 Step::Reject => return self.settle(other(), None),
             }
         }
@@ -147,15 +156,16 @@ impl Conversation {
     fn hand_over(&mut self, stage: Stage) -> Progress {
         self.stage = stage;
         let mut progress = Progress::Undecided;
-        let places =
-            [Direction::ToServer, Direction::ToClient].map(|direction| self.streams.of(direction).place());
         for direction in [Direction::ToServer, Direction::ToClient] {
-            let base = places[direction.reversed().index()];
+            let base = self.streams.of(direction.reversed()).place();
             for event in self.streams.of_mut(direction).drain() {
                 let passed = self.stage.pass(|dissector| match event {
                     Later::Data(bytes, acked) => dissector.data(direction, &bytes, rebased(acked, base)),
                     Later::Gap(length, why) => dissector.gap(direction, length, why),
-                    Later::End(end) => dissector.end(direction, end),
+                    Later::End(end) => {
+                        self.connecting = false;
+                        dissector.end(direction, end)
+                    }
                 });
                 progress = passed.unwrap_or(progress);
             }
@@ -163,8 +173,32 @@ impl Conversation {
         self.passed(progress)
     }
 
+    /// After a dissector was fed: HTTP may have opened a tunnel (a CONNECT that was not the first request).
     pub(super) fn passed(&mut self, progress: Progress) -> Progress {
-        progress
+        let Stage::Http(http) = &mut self.stage else { return progress };
+        let Some(handover) = http.handover() else {
+            self.connecting &= http.summary().responses < CONNECTS;
+            return if self.connecting { Progress::Undecided } else { progress };
+        };
+        self.connecting = false;
+        if self.notes.encapsulation.len() >= DEPTH {
+            return self.unknown(Reason::NotRecognized);
+        }
+        let summary = http.summary();
+        let secrets = [Secret::Authorization, Secret::ProxyAuthorization];
+        let exposed = secrets.into_iter().any(|secret| summary.exposed.contains(secret));
+        if exposed {
+            self.notes.expose(Exposed::Authorization);
+        }
+        self.notes.encapsulation.push(Encapsulation::HttpConnect);
+        for direction in [Direction::ToServer, Direction::ToClient] {
+            let stream = self.streams.of_mut(direction);
+            stream.restart(handover.start(direction));
+        }
+        handover.feed(&mut Tunnel(&mut self.streams));
+        self.stage = Stage::Detect;
+        self.compared = 0;
+        self.advance()
     }
 
     fn settle(&mut self, verdict: Verdict, protocol: Option<Protocol>) -> Progress {
@@ -175,6 +209,38 @@ impl Conversation {
 
     fn unknown(&mut self, reason: Reason) -> Progress {
         self.settle(Verdict { reason: Some(reason), ..Verdict::default() }, None)
+    }
+}
+
+/// Takes what HTTP held of the inner streams.
+struct Tunnel<'a>(&'a mut Streams);
+
+impl Dissector for Tunnel<'_> {
+    fn data(&mut self, direction: Direction, bytes: &[u8], acked: u64) -> Progress {
+        // Marks are kept as they count in the outermost streams.
+        let base = self.0.of(direction.reversed()).place();
+        self.0.of_mut(direction).push(bytes, acked.saturating_add(base));
+        Progress::Undecided
+    }
+
+    fn gap(&mut self, direction: Direction, length: u64, why: Gap) -> Progress {
+        self.0.of_mut(direction).gap(length, why);
+        Progress::Undecided
+    }
+
+    fn end(&mut self, direction: Direction, end: End) -> Progress {
+        self.0.of_mut(direction).end(end);
+        Progress::Undecided
+    }
+
+    fn conclude(&mut self, _: Reason) {}
+
+    fn verdict(&self) -> Verdict {
+        Verdict::default()
+    }
+
+    fn held(&self) -> usize {
+        self.0.memory()
     }
 }
 

@@ -39,7 +39,7 @@ pub(crate) struct Stream {
     held: Vec<u8>,
     /// Bytes at the front of `held` that are taken already.
     taken: usize,
-    /// Offset in the whole stream of the first byte not taken.
+    /// Offset in the whole stream of the first byte not taken, whether it came yet or not.
     place: u64,
     /// Bytes to drop before the next one is held.
     skip: u64,
@@ -74,15 +74,17 @@ impl Stream {
         self.place
     }
 
+    /// The stream begins again `offset` bytes behind its present place, and with nothing held.
+    pub(crate) fn restart(&mut self, offset: u64) {
+        *self = Self { place: self.place.saturating_add(offset), spoke: self.spoke, ..Self::default() };
+    }
+
     pub(crate) fn push(&mut self, bytes: &[u8], acked: u64) {
         if bytes.is_empty() {
             return;
         }
         self.spoke = true;
-        let dropped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        self.skip -= dropped as u64;
-        self.place += dropped as u64;
-        let bytes = bytes.get(dropped..).unwrap_or_default();
+        let bytes = self.unskipped(bytes);
         let room = HELD.saturating_sub(self.bytes().len() + self.later_bytes);
         let (kept, lost) = bytes.split_at(room.min(bytes.len()));
         if self.later.is_empty() {
@@ -110,16 +112,25 @@ impl Stream {
     pub(crate) fn gap(&mut self, length: u64, why: Gap) {
         self.spoke = true;
         // What a reader skips by length need not have been seen, unless its place in the stream is in doubt.
-        if self.skip >= length && self.later.is_empty() && why != Gap::Conflict {
-            self.skip -= length;
-            self.place += length;
-            return;
+        let left = self.unskipped_gap(length);
+        if left > 0 || length == 0 || why == Gap::Conflict {
+            self.later(left, why);
+            self.stop_with(Stop::Gap(why));
         }
+    }
+
+    /// The part of the next bytes that is not to be skipped.
+    pub(crate) fn unskipped<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let dropped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+        self.skip -= dropped as u64;
+        bytes.get(dropped..).unwrap_or_default()
+    }
+
+    /// The part of the next missing bytes that is not to be skipped.
+    pub(crate) fn unskipped_gap(&mut self, length: u64) -> u64 {
         let skipped = self.skip.min(length);
         self.skip -= skipped;
-        self.place += skipped;
-        self.later(length - skipped, why);
-        self.stop_with(Stop::Gap(why));
+        length - skipped
     }
 
     fn later(&mut self, length: u64, why: Gap) {
@@ -144,7 +155,7 @@ impl Stream {
     pub(crate) fn skip(&mut self, count: u64) {
         let here = usize::try_from(count).unwrap_or(usize::MAX).min(self.bytes().len());
         self.taken += here;
-        self.place += here as u64;
+        self.place += count;
         self.skip += count - here as u64;
         self.searched = self.searched.saturating_sub(here);
         if self.taken == self.held.len() {

@@ -87,6 +87,9 @@ const LONG: [(&[u8], Field); 2] = [
 
 const LONGEST: usize = 24;
 
+/// What names of a user's extra attributes begin with.
+const EXTRA: &[u8] = b"x-remote-extra-";
+
 /// Where in `NAMES` each length begins; one more says where the last one ends.
 const STARTS: [u8; LONGEST + 2] = starts();
 
@@ -105,25 +108,59 @@ const fn starts() -> [u8; LONGEST + 2] {
     starts
 }
 
+/// `NAMES` as [`words`].
+const WORDS: [[u64; 3]; NAMES.len()] = {
+    let mut all = [[0; 3]; NAMES.len()];
+    let mut at = 0;
+    while at < NAMES.len() {
+        all[at] = words(NAMES[at].0);
+        at += 1;
+    }
+    all
+};
+
+/// All bytes of a name of 4 to 24 bytes, some of them twice, with the bit that tells lower from upper case set. Two
+/// names of one length with the same words differ in case, or in that one of them holds a control byte.
+const fn words(name: &[u8]) -> [u64; 3] {
+    const LOWER: u64 = 0x2020_2020_2020_2020;
+    let length = name.len();
+    if length < 4 {
+        [0; 3]
+    } else if length < 8 {
+        [half(name, 0) << 32 | half(name, length - 4) | LOWER, 0, 0]
+    } else if length <= 16 {
+        [word(name, 0) | LOWER, word(name, length - 8) | LOWER, 0]
+    } else {
+        [word(name, 0) | LOWER, word(name, 8) | LOWER, word(name, length - 8) | LOWER]
+    }
+}
+
+#[inline(always)]
+const fn word(name: &[u8], at: usize) -> u64 {
+    half(name, at) << 32 | half(name, at + 4)
+}
+
+#[inline(always)]
+const fn half(name: &[u8], at: usize) -> u64 {
+    u32::from_le_bytes([name[at], name[at + 1], name[at + 2], name[at + 3]]) as u64
+}
+
 impl Field {
     /// The field of this name, in any case; `None` if it is not looked into.
     pub(super) fn named(name: &[u8]) -> Option<Self> {
-        let first = name.first()?.to_ascii_lowercase();
-        let same = |(known, _): &&(&[u8], Self)| known[0] == first && known.eq_ignore_ascii_case(name);
         let found = if name.len() <= LONGEST {
-            NAMES[usize::from(STARTS[name.len()])..usize::from(STARTS[name.len() + 1])].iter().find(same)
+            let (start, end) = (usize::from(STARTS[name.len()]), usize::from(STARTS[name.len() + 1]));
+            let words = words(name);
+            let of_length = WORDS[start..end].iter().position(|known| *known == words);
+            of_length.map(|at| NAMES[start + at].1)
         } else {
-            LONG.iter().find(same)
+            LONG.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field)
         };
-        match found {
-            Some((_, field)) => Some(*field),
-            None if first == b'x' => {
-                const EXTRA: &[u8] = b"x-remote-extra-";
-                let begins = name.get(..EXTRA.len())?.eq_ignore_ascii_case(EXTRA);
-                begins.then_some(Self::Secret(Secret::FrontProxyHeader))
-            }
-            None => None,
+        if found.is_some() || name.len() <= EXTRA.len() {
+            return found;
         }
+        let is_extra = name[..EXTRA.len()].eq_ignore_ascii_case(EXTRA);
+        is_extra.then_some(Self::Secret(Secret::FrontProxyHeader))
     }
 }
 

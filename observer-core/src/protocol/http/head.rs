@@ -129,32 +129,36 @@ pub(super) fn response(bytes: &[u8], keep: bool) -> Option<ResponseHead> {
 
 /// Calls `take` for each field that matters with its value unfolded (RFC 9112, sections 5 and 5.2), and gives what
 /// follows the empty line; `None` if there is none. Lines that servers read differently (no colon, space before it,
-/// control bytes) are noted as ambiguous.
+/// bare CR, NUL) are noted as ambiguous.
 fn each_field<'a>(
-    mut rest: &'a [u8],
+    all: &'a [u8],
     framing: &mut Framing,
     mut take: impl FnMut(Field, &[u8]),
 ) -> Option<&'a [u8]> {
+    let mut rest = all;
+    let mut returns = 0;
     loop {
-        let (line, mut after) = next_line(rest)?;
+        let (line, mut after) = next_line(rest, &mut returns)?;
         if line.is_empty() {
+            let fields = &all[..all.len() - after.len()];
+            let bare = memchr::memchr_iter(b'\r', fields).count() != returns;
+            framing.ambiguous |= bare || memchr(0, fields).is_some();
             return Some(after);
         }
         let mut line = Cow::Borrowed(line);
         while let [b' ' | b'\t', ..] = after {
-            let (more, next) = next_line(after)?;
+            let (more, next) = next_line(after, &mut returns)?;
             let joined = line.to_mut();
             joined.push(b' ');
             joined.extend_from_slice(more.trim_ascii());
             after = next;
         }
         rest = after;
-        match memchr(b':', &line) {
+        match line.iter().position(|b| *b == b':') {
             Some(colon) if colon > 0 => {
                 let (name, value) = (&line[..colon], &line[colon + 1..]);
                 let trimmed = name.trim_ascii();
-                framing.ambiguous |=
-                    trimmed.len() != name.len() || memchr::memchr2(b'\r', 0, value).is_some();
+                framing.ambiguous |= trimmed.len() != name.len();
                 if let Some(field) = Field::named(trimmed) {
                     framing.field(field, value);
                     take(field, value);
@@ -165,11 +169,13 @@ fn each_field<'a>(
     }
 }
 
-/// The first line without its end, and the rest.
-fn next_line(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+/// The first line without its end, and the rest; counts the CRs of line ends.
+fn next_line<'a>(bytes: &'a [u8], returns: &mut usize) -> Option<(&'a [u8], &'a [u8])> {
     let end = memchr(b'\n', bytes)?;
     let line = &bytes[..end];
-    Some((line.strip_suffix(b"\r").unwrap_or(line), &bytes[end + 1..]))
+    let stripped = line.strip_suffix(b"\r");
+    *returns += usize::from(stripped.is_some());
+    Some((stripped.unwrap_or(line), &bytes[end + 1..]))
 }
 
 #[cfg(test)]

@@ -41,6 +41,30 @@ pub struct Certificate {
     pub key_bits: Option<usize>,
 }
 
+/// A certificate, or a raw public key, as it was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Encoded<'a> {
+    /// The bytes.
+    pub der: &'a [u8],
+    /// They are a raw public key (RFC 7250).
+    pub raw: bool,
+}
+
+impl Encoded<'_> {
+    /// What it says. This parses and hashes.
+    #[must_use]
+    pub fn read(self) -> Certificate {
+        if self.raw { Certificate::raw_key(self.der) } else { Certificate::of(self.der) }
+    }
+}
+
+/// The sender's own certificate, the first of [`chain`].
+pub(super) fn first(message: &[u8], raw: bool) -> Option<Encoded<'_>> {
+    let list = Cursor::new(message).vec24().ok()?;
+    let der = if raw { Some(list).filter(|key| !key.is_empty())? } else { Cursor::new(list).vec24().ok()? };
+    Some(Encoded { der, raw })
+}
+
 /// The certificates in the body of a Certificate message of TLS ≤ 1.2, the sender's own first; at most 8. `raw` tells
 /// that it holds a raw public key instead.
 pub(super) fn chain(message: &[u8], raw: bool) -> Vec<Certificate> {
@@ -137,6 +161,10 @@ mod tests {
         message.extend([0, 0, 0].repeat(40));
         assert_eq!(chain(&message, false).len(), MAX_CHAIN);
         assert_eq!(chain(&[0, 0, 9, 0, 0, 1], false), []);
+        for (message, raw) in [(&message[..], false), (&[0, 0, 9, 0, 0, 1], false), (&[0, 0, 0], true)] {
+            let own = first(message, raw).map(Encoded::read);
+            assert_eq!(own, chain(message, raw).into_iter().next());
+        }
         assert_eq!(chain(&[0, 0, 5, 0, 0, 0, 0, 0], false).len(), 1);
     }
 

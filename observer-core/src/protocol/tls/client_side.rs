@@ -182,7 +182,8 @@ impl ClientLog {
             kind::CERTIFICATE | kind::CERTIFICATE_URL if self.key_exchange => return false,
             kind::CERTIFICATE if self.certificate.is_none() => {
                 self.certificate = Some(match message.body {
-                    [] => return false,
+                    // Too short to be one, or bytes of the list's length are missing.
+                    [] | [_] | [_, _] => return false,
                     // The length of the list (or of the raw key, RFC 7250) is zero.
                     [0, 0, 0, ..] => Sent::Empty,
                     body => Sent::Certificates(message.whole.then(|| body.into())),

@@ -1,7 +1,5 @@
 //! Fingerprints of hellos: JA3 and JA3S (Salesforce, 2017) and JA4 (FoxIO, BSD-licensed).
 
-use core::fmt::Write;
-
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
@@ -16,7 +14,8 @@ impl ClientHello {
     /// The text that JA3 hashes: version, ciphers, extensions, groups and point formats in decimal, without GREASE.
     #[must_use]
     pub fn ja3_text(&self) -> String {
-        let mut text = self.legacy_version.0.to_string();
+        let mut text = String::with_capacity(512);
+        join_decimal(&mut text, core::iter::once(self.legacy_version.0));
         for list in [&self.ciphers, &self.extensions, &self.groups] {
             text.push(',');
             join_decimal(&mut text, list.iter().copied().filter(|code| !is_grease(*code)));
@@ -35,12 +34,13 @@ impl ClientHello {
     /// JA4 of a hello over TCP.
     #[must_use]
     pub fn ja4(&self) -> String {
-        let plain =
-            |list: &[u16]| -> Vec<u16> { list.iter().copied().filter(|code| !is_grease(*code)).collect() };
-        let mut ciphers = plain(&self.ciphers);
-        let mut extensions = plain(&self.extensions);
-        let version = plain(&self.versions).into_iter().max().unwrap_or(self.legacy_version.0);
-        let version = match version {
+        let plain = |list: &[u16], codes: &mut Vec<u16>| {
+            codes.clear();
+            codes.extend(list.iter().copied().filter(|code| !is_grease(*code)));
+        };
+        let mut codes = Vec::with_capacity(self.ciphers.len().max(self.extensions.len()));
+        let version = self.versions.iter().copied().filter(|code| !is_grease(*code)).max();
+        let version = match version.unwrap_or(self.legacy_version.0) {
             0x0304 => "13",
             0x0303 => "12",
             0x0302 => "11",
@@ -49,22 +49,35 @@ impl ClientHello {
             0x0002 => "s2",
             _ => "00",
         };
-        let name = if extensions.contains(&extension::SERVER_NAME) { 'd' } else { 'i' };
-        let mut text = format!("t{version}{name}{:02}{:02}", ciphers.len().min(99), extensions.len().min(99));
-        text.push_str(&self.ja4_protocol());
-        ciphers.sort_unstable();
-        extensions.retain(|kind| !matches!(*kind, extension::SERVER_NAME | extension::ALPN));
-        extensions.sort_unstable();
-        text.push('_');
-        text.push_str(&ja4_hash(&join_hex(&ciphers)));
-        text.push('_');
-        let mut rest = join_hex(&extensions);
-        let algorithms = plain(&self.signature_algorithms);
-        if !rest.is_empty() && !algorithms.is_empty() {
-            rest.push('_');
-            rest.push_str(&join_hex(&algorithms));
+        let mut text = String::with_capacity(10 + 2 * (1 + JA4_DIGITS));
+        text.push('t');
+        text.push_str(version);
+        text.push(if self.extensions.contains(&extension::SERVER_NAME) { 'd' } else { 'i' });
+        let mut hashed = String::with_capacity(256);
+        plain(&self.ciphers, &mut codes);
+        let ciphers = codes.len().min(99);
+        codes.sort_unstable();
+        join_hex(&mut hashed, &codes);
+        plain(&self.extensions, &mut codes);
+        let extensions = codes.len().min(99);
+        for count in [ciphers, extensions] {
+            text.push(char::from(DIGITS[count / 10]));
+            text.push(char::from(DIGITS[count % 10]));
         }
-        text.push_str(&ja4_hash(&rest));
+        text.push_str(&self.ja4_protocol());
+        text.push('_');
+        push_ja4_hash(&mut text, &hashed);
+        text.push('_');
+        hashed.clear();
+        codes.retain(|kind| !matches!(*kind, extension::SERVER_NAME | extension::ALPN));
+        codes.sort_unstable();
+        join_hex(&mut hashed, &codes);
+        plain(&self.signature_algorithms, &mut codes);
+        if !hashed.is_empty() && !codes.is_empty() {
+            hashed.push('_');
+            join_hex(&mut hashed, &codes);
+        }
+        push_ja4_hash(&mut text, &hashed);
         text
     }
 
@@ -100,33 +113,55 @@ impl ServerHello {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
 /// Bytes as lower-case hex.
 pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string does not fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    let mut text = String::with_capacity(bytes.len() * 2);
+    push_hex(&mut text, bytes);
+    text
 }
 
+fn push_hex(text: &mut String, bytes: &[u8]) {
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+}
+
+/// The numbers in decimal with dashes between them. By hand: each hello asks for a hundred of these.
 fn join_decimal(text: &mut String, codes: impl Iterator<Item = u16>) {
     for (place, code) in codes.enumerate() {
-        let dash = if place > 0 { "-" } else { "" };
-        let _ = write!(text, "{dash}{code}");
+        if place > 0 {
+            text.push('-');
+        }
+        let mut below = 10_000;
+        while below > 1 && code < below {
+            below /= 10;
+        }
+        while below > 0 {
+            text.push(char::from(DIGITS[usize::from(code / below % 10)]));
+            below /= 10;
+        }
     }
 }
 
-fn join_hex(codes: &[u16]) -> String {
-    codes.iter().map(|code| format!("{code:04x}")).collect::<Vec<_>>().join(",")
+/// Appends the numbers in hex with commas between them.
+fn join_hex(text: &mut String, codes: &[u16]) {
+    for (place, code) in codes.iter().enumerate() {
+        if place > 0 {
+            text.push(',');
+        }
+        push_hex(text, &code.to_be_bytes());
+    }
 }
 
-fn ja4_hash(text: &str) -> String {
-    if text.is_empty() {
-        return "0".repeat(JA4_DIGITS);
+fn push_ja4_hash(text: &mut String, hashed: &str) {
+    if hashed.is_empty() {
+        text.push_str(&"0".repeat(JA4_DIGITS));
+    } else {
+        push_hex(text, &Sha256::digest(hashed)[..JA4_DIGITS / 2]);
     }
-    let mut digits = hex(&Sha256::digest(text));
-    digits.truncate(JA4_DIGITS);
-    digits
 }
 
 #[cfg(test)]
@@ -189,6 +224,17 @@ mod tests {
         };
         assert_eq!(hello.ja3s_text(), "769,47,65281-0-11-35-5-16");
         assert_eq!(hello.ja3s(), "836ce314215654b5b1f85f97c73e506f");
+    }
+
+    #[test]
+    fn numbers_are_written_as_the_standard_library_writes_them() {
+        for code in 0..=u16::MAX {
+            let (mut decimal, mut hex) = (String::new(), String::new());
+            join_decimal(&mut decimal, [code, code].into_iter());
+            join_hex(&mut hex, &[code, code]);
+            assert_eq!(decimal, format!("{code}-{code}"));
+            assert_eq!(hex, format!("{code:04x},{code:04x}"));
+        }
     }
 
     #[test]

@@ -28,7 +28,7 @@ mod sizes;
 mod summary;
 
 pub use alert::Alert;
-pub use certificate::Certificate;
+pub use certificate::{Certificate, Encoded};
 pub use client_hello::ClientHello;
 pub use code_point::{CipherSuite, Group, Version, extension, is_grease};
 pub use detect::{detect, detect_records};

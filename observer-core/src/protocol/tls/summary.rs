@@ -1,7 +1,7 @@
 //! What a handshake showed, for the event writer.
 
 use super::alert::Alert;
-use super::certificate::{Certificate, chain};
+use super::certificate::{Certificate, Encoded, chain, first};
 use super::client_hello::ClientHello;
 use super::client_side::Sent;
 use super::code_point::{CipherSuite, Group, Version, extension};
@@ -138,6 +138,23 @@ impl<'a> Summary<'a> {
     pub fn server_certificates(self) -> Vec<Certificate> {
         let raw = self.server_hello().is_some_and(|hello| hello.server_certificate_type == 2);
         self.0.server.log.certificates.as_ref().map_or_else(Vec::new, |message| chain(message, raw))
+    }
+
+    /// The client's own certificate, as it was sent; `None` where none was read.
+    #[must_use]
+    pub fn client_certificate(self) -> Option<Encoded<'a>> {
+        let raw = self.server_hello().is_some_and(|hello| hello.client_certificate_type == 2);
+        match &self.0.client.log.certificate {
+            Some(Sent::Certificates(Some(message))) => first(message, raw),
+            _ => None,
+        }
+    }
+
+    /// The server's own certificate, as it was sent; `None` where none was read.
+    #[must_use]
+    pub fn server_certificate(self) -> Option<Encoded<'a>> {
+        let raw = self.server_hello().is_some_and(|hello| hello.server_certificate_type == 2);
+        self.0.server.log.certificates.as_ref().and_then(|message| first(message, raw))
     }
 
     fn offered(self, extension: u16) -> bool {

@@ -200,21 +200,49 @@ mod tests {
     }
 
     #[test]
-    fn evicts_as_in_rfc_7541_c_6() {
-        let mut decoder = Decoder { limit: 256, ..Decoder::default() };
-        let first = "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8e9ae82ae43d3";
-        assert_eq!(
-            read(&mut decoder, first),
-            [
-                ":status=302",
-                "cache-control=private",
-                "date=Mon, 21 Oct 2013 20:13:21 GMT",
-                "location=https://www.example.com"
-            ]
-        );
-        assert_eq!((decoder.table.len(), decoder.size), (4, 222));
-        assert_eq!(read(&mut decoder, "4883640effc1c0bf")[0], ":status=307");
-        assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+    fn decodes_the_fields_of_rfc_7541_c_2() {
+        for (block, field, size) in [
+            ("400a637573746f6d2d6b65790d637573746f6d2d686561646572", "custom-key=custom-header", 55),
+            ("040c2f73616d706c652f70617468", ":path=/sample/path", 0),
+            ("100870617373776f726406736563726574", "password=secret", 0),
+            ("82", ":method=GET", 0),
+        ] {
+            let mut decoder = Decoder::default();
+            assert_eq!(read(&mut decoder, block), [field]);
+            assert_eq!(decoder.size, size);
+        }
+    }
+
+    #[test]
+    fn decodes_the_responses_of_rfc_7541_c_5_and_c_6_and_evicts() {
+        let plain = [
+            "4803333032580770726976617465611d4d6f6e2c203231204f637420323031332032303a31333a323120474d546e17\
+             68747470733a2f2f7777772e6578616d706c652e636f6d",
+            "4803333037c1c0bf",
+            "88c1611d4d6f6e2c203231204f637420323031332032303a31333a323220474d54c05a04677a69707738666f6f3d41\
+             53444a4b48514b425a584f5157454f50495541585157454f49553b206d61782d6167653d333630303b2076657273696f\
+             6e3d31",
+        ];
+        let coded = [
+            "488264025885aec3771a4b6196d07abe941054d444a8200595040b8166e082a62d1bff6e919d29ad171863c78f0b97c8\
+             e9ae82ae43d3",
+            "4883640effc1c0bf",
+            "88c16196d07abe941054d444a8200595040b8166e084a62d1bffc05a839bd9ab77ad94e7821dd7f2e6c7b335dfdfcd5b\
+             3960d5af27087f3672c1ab270fb5291f9587316065c003ed4ee5b1063d5007",
+        ];
+        let (private, location) = ("cache-control=private", "location=https://www.example.com");
+        let [early, late] = [21, 22].map(|second| format!("date=Mon, 21 Oct 2013 20:13:{second} GMT"));
+        let cookie = "set-cookie=foo=ASDJKHQKBZXOQWEOPIUAXQWEOIU; max-age=3600; version=1";
+        for blocks in [plain, coded] {
+            let mut decoder = Decoder { limit: 256, ..Decoder::default() };
+            assert_eq!(read(&mut decoder, blocks[0]), [":status=302", private, &early, location]);
+            assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+            assert_eq!(read(&mut decoder, blocks[1]), [":status=307", private, &early, location]);
+            assert_eq!((decoder.table.len(), decoder.size), (4, 222));
+            let third = [":status=200", private, &late, location, "content-encoding=gzip", cookie];
+            assert_eq!(read(&mut decoder, blocks[2]), third);
+            assert_eq!((decoder.table.len(), decoder.size), (3, 215));
+        }
     }
 
     #[test]

@@ -14,6 +14,10 @@ use crate::protocol::Detect;
 impl Http1 {
     /// Feeds what is held as far as it goes, in turns.
     pub(super) fn pump(&mut self, log: &mut Log) {
+        // Most calls leave nothing behind.
+        if self.sides.iter().all(|side| side.hold.is_empty() && !side.waits()) {
+            return;
+        }
         while self.pump_one(log, Direction::ToServer) | self.pump_one(log, Direction::ToClient) {}
     }
 
@@ -30,7 +34,7 @@ impl Http1 {
                     let data = hold.data();
                     let outer = self.forced;
                     self.forced |= hold.is_over();
-                    self.settle(log, direction, data, hold.is_cut());
+                    moved |= self.settle(log, direction, data, hold.is_cut());
                     let n = self.consume(log, direction, data);
                     self.forced = outer;
                     hold.consume(n);
@@ -39,10 +43,12 @@ impl Http1 {
                         break;
                     }
                 }
-                Next::Gap(..) | Next::End(_)
-                    if self.sides[index].waits() && !self.settle(log, direction, &[], true) =>
-                {
-                    break;
+                // Settled, it may wait for something else, or for good: the mark is then a tunnel's.
+                Next::Gap(..) | Next::End(_) if self.sides[index].waits() => {
+                    if !self.settle(log, direction, &[], true) {
+                        break;
+                    }
+                    moved = true;
                 }
                 Next::Gap(length, _) => {
                     hold.consume_mark();

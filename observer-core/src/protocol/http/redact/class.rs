@@ -5,21 +5,18 @@ pub(in super::super) const TOKEN: u8 = 1;
 /// A byte that a request target may hold: no white space, no control byte. Bytes above ASCII are tolerated as servers
 /// do.
 pub(in super::super) const TARGET: u8 = 1 << 1;
-/// A byte that makes a path segment worth a closer look: `%`, `@`, `=`.
-pub(in super::super) const MARKED: u8 = 1 << 2;
-/// A byte that cannot be told as it is: a control byte or one above ASCII.
-pub(in super::super) const UNPRINTABLE: u8 = 1 << 3;
-/// White space within a field value.
-pub(in super::super) const BLANK: u8 = 1 << 4;
 /// Ends a piece of a path segment or query.
-pub(in super::super) const PATH_STOP: u8 = 1 << 5;
+pub(in super::super) const PATH_STOP: u8 = 1 << 2;
 /// Ends a piece of a field value.
-pub(in super::super) const TEXT_STOP: u8 = 1 << 6;
+pub(in super::super) const TEXT_STOP: u8 = 1 << 3;
 /// May stand within a run that looks like chance.
-pub(in super::super) const RUN: u8 = 1 << 7;
+pub(in super::super) const RUN: u8 = 1 << 4;
+
+/// Of a host, a port or an IPv6 literal.
+pub(in super::super) const HOST: u8 = 1 << 5;
 
 /// The classes of each byte.
-pub(in super::super) const CLASS: [u8; 256] = classes();
+const CLASS: [u8; 256] = classes();
 
 /// Whether `byte` is of one of `classes`.
 pub(in super::super) const fn is(byte: u8, classes: u8) -> bool {
@@ -49,15 +46,6 @@ const fn classes() -> [u8; 256] {
         if byte > b' ' && byte != 0x7f {
             class |= TARGET;
         }
-        if among(byte, b"%@=") {
-            class |= MARKED;
-        }
-        if byte < b' ' || byte > b'~' {
-            class |= UNPRINTABLE;
-        }
-        if byte == b' ' || byte == b'\t' {
-            class |= BLANK;
-        }
         if among(byte, b"?&;=,:/@ ") {
             class |= PATH_STOP;
         }
@@ -66,6 +54,9 @@ const fn classes() -> [u8; 256] {
         }
         if plain || among(byte, b"-_+~") {
             class |= RUN;
+        }
+        if plain || among(byte, b".:-_[]%*") {
+            class |= HOST;
         }
         classes[byte as usize] = class;
         if byte == u8::MAX {

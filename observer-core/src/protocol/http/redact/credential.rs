@@ -7,57 +7,31 @@ use super::percent::decoded;
 pub(super) const SHORTEST: usize = 10;
 /// Shortest run that is taken for chance, in bytes.
 const SHORTEST_RUN: usize = 24;
+/// Shortest name of a credential, in bytes.
+const SHORTEST_KEY: usize = 3;
 /// Longest name of a credential, in bytes.
-const LONGEST_KEY: usize = 24;
+const LONGEST_KEY: usize = SHORTEST_KEY + KEYS.len() - 1;
 
-/// Names (lower case) of parameters whose values are credentials.
-const KEYS: &[&str] = &[
-    "token",
-    "access_token",
-    "access-token",
-    "accesstoken",
-    "refresh_token",
-    "id_token",
-    "id_token_hint",
-    "auth_token",
-    "authtoken",
-    "auth",
-    "authorization",
-    "bearer",
-    "jwt",
-    "api_key",
-    "api-key",
-    "apikey",
-    "key",
-    "private_key",
-    "password",
-    "passwd",
-    "passphrase",
-    "pass",
-    "pwd",
-    "secret",
-    "client_secret",
-    "client_assertion",
-    "code",
-    "credential",
-    "credentials",
-    "session",
-    "sessionid",
-    "session_id",
-    "jsessionid",
-    "phpsessid",
-    "sid",
-    "sig",
-    "signature",
-    "x-amz-signature",
-    "x-amz-security-token",
-    "x-amz-credential",
-    "x-goog-signature",
-    "x-goog-credential",
-    "assertion",
-    "samlresponse",
-    "ticket",
-    "x-vault-token",
+/// Names (lower case) of parameters whose values are credentials, by length from [`SHORTEST_KEY`] on.
+const KEYS: [&[&str]; 18] = [
+    &["jwt", "key", "pwd", "sid", "sig"],
+    &["auth", "pass", "code"],
+    &["token"],
+    &["bearer", "apikey", "passwd", "secret", "ticket"],
+    &["api_key", "api-key", "session"],
+    &["id_token", "password"],
+    &["authtoken", "sessionid", "phpsessid", "signature", "assertion"],
+    &["auth_token", "passphrase", "credential", "session_id", "jsessionid"],
+    &["accesstoken", "private_key", "credentials"],
+    &["access_token", "access-token", "samlresponse"],
+    &["refresh_token", "id_token_hint", "authorization", "client_secret", "x-vault-token"],
+    &[],
+    &["x-amz-signature"],
+    &["client_assertion", "x-amz-credential", "x-goog-signature"],
+    &["x-goog-credential"],
+    &[],
+    &[],
+    &["x-amz-security-token"],
 ];
 
 /// Beginnings of tokens that services give out.
@@ -81,11 +55,13 @@ const PREFIXES: &[&[u8]] = &[
 
 /// Whether a parameter of this name (still percent-encoded) holds a credential.
 pub(super) fn is_key(raw: &[u8]) -> bool {
-    if raw.is_empty() || raw.len() > 3 * LONGEST_KEY {
+    if raw.len() < SHORTEST_KEY || raw.len() > 3 * LONGEST_KEY {
         return false;
     }
     decoded(raw, |key| {
-        KEYS.iter().any(|known| key.len() == known.len() && key.eq_ignore_ascii_case(known.as_bytes()))
+        let known =
+            key.len().checked_sub(SHORTEST_KEY).and_then(|n| KEYS.get(n)).copied().unwrap_or_default();
+        known.iter().any(|known| key.eq_ignore_ascii_case(known.as_bytes()))
     })
 }
 
@@ -148,28 +124,33 @@ fn is_hexadecimal(part: &[u8]) -> bool {
     part.len() >= 32 && part.iter().all(u8::is_ascii_hexdigit) && part.iter().any(u8::is_ascii_digit)
 }
 
-/// Whether a (decoded) path segment holds a secret. `object`: it is where an API path has names of objects.
+/// Whether a path segment without `%`, `@` and `=` holds a secret. `object`: it is where an API path has names of
+/// objects.
 pub(super) fn in_segment(segment: &[u8], object: bool) -> bool {
-    // Too short for a token: only what is marked as a credential can be one.
-    if segment.len() < SHORTEST && memchr::memchr2(b'@', b'=', segment).is_none() {
-        return false;
-    }
+    segment.len() >= SHORTEST
+        && (pieces(segment).any(is_token)
+            || segment.len() >= SHORTEST_RUN
+                && !(object && is_object_name(segment))
+                && !is_pod_folder(segment)
+                && pieces(segment).any(is_random))
+}
+
+/// As [`in_segment`], of any (decoded) segment.
+pub(super) fn in_marked_segment(segment: &[u8], object: bool) -> bool {
     // `user:password@`, and `;jsessionid=…` or an encoded `?token=…`.
-    if let Some(at) = memchr::memchr(b'@', segment)
-        && segment[..at].contains(&b':')
-    {
-        return true;
-    }
-    segment.split(|b| class::is(*b, PATH_STOP)).any(is_token)
-        || segment.len() >= SHORTEST_RUN
-            && !(object && is_object_name(segment))
-            && !is_pod_folder(segment)
-            && segment.split(|b| class::is(*b, PATH_STOP)).any(is_random)
-        || memchr::memchr(b'=', segment).is_some()
-            && segment
-                .split(|b| b"?&;/".contains(b))
-                .filter_map(|pair| memchr::memchr(b'=', pair).map(|at| &pair[..at]))
-                .any(is_key)
+    let has_user =
+        || memchr::memchr(b'@', segment).is_some_and(|at| memchr::memchr(b':', &segment[..at]).is_some());
+    let has_key = || {
+        segment
+            .split(|b| matches!(b, b'?' | b'&' | b';' | b'/'))
+            .filter_map(|pair| memchr::memchr(b'=', pair).map(|at| &pair[..at]))
+            .any(is_key)
+    };
+    in_segment(segment, object) || has_user() || has_key()
+}
+
+fn pieces(segment: &[u8]) -> impl Iterator<Item = &[u8]> {
+    segment.split(|b| class::is(*b, PATH_STOP)).filter(|piece| piece.len() >= SHORTEST)
 }
 
 fn is_name_byte(byte: u8) -> bool {
@@ -206,6 +187,17 @@ mod tests {
         assert!(is_token(b"eyJ+eyJhbGciOiJub25lIn0.e30."));
         assert!(is_token(b"x.eyJhbGciOiJub25lIn0"));
         assert!(!is_token(b"eyJ+eyJ+eyJ+eyJ"));
+    }
+
+    #[test]
+    fn knows_every_key_in_any_case() {
+        for (at, keys) in KEYS.iter().enumerate() {
+            for key in *keys {
+                assert_eq!(key.len(), at + SHORTEST_KEY, "{key}");
+                assert!(is_key(key.as_bytes()) && is_key(key.to_ascii_uppercase().as_bytes()));
+            }
+        }
+        assert!(is_key(b"%74oken") && !is_key(b"") && !is_key(b"tokens") && !is_key(&[b'x'; 60]));
     }
 
     #[test]

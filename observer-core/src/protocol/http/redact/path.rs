@@ -5,7 +5,6 @@
 //! includes bare container ids (64 hexadecimal digits), which cannot be told from session keys.
 
 use super::super::exposed::{Exposed, Secret};
-use super::class::{self, CLASS, MARKED, UNPRINTABLE};
 use super::credential;
 use super::percent::decoded;
 use super::text::push_text;
@@ -24,18 +23,14 @@ pub(super) fn path(raw: &[u8], exposed: &mut Exposed, keep: bool) -> Option<Stri
         None => raw,
     };
     let mut out = keep.then(|| String::with_capacity(bounded.len()));
+    let is_marked = has_mark(bounded);
     let mut place = Place { previous: b"", api: false, first: true };
     // All before `copied` is in `out`.
     let (mut copied, mut start) = (0, 0);
     while start < bounded.len() {
-        let (mut end, mut classes) = (start, 0);
-        while let Some(byte) = bounded.get(end)
-            && *byte != b'/'
-        {
-            classes |= CLASS[usize::from(*byte)];
-            end += 1;
-        }
-        if end > start && place.is_secret(&bounded[start..end], classes, &bounded[end..]) {
+        let (segment, rest) = cut(&bounded[start..], |b| b == b'/');
+        let end = start + segment.len();
+        if !segment.is_empty() && place.is_secret(segment, is_marked, rest) {
             exposed.insert(Secret::PathCredential);
             if let Some(out) = &mut out {
                 push_text(out, &bounded[copied..start]);
@@ -60,13 +55,13 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    /// `classes` are those of the segment's bytes, `rest` is what lies behind it.
-    fn is_secret(&mut self, segment: &'a [u8], classes: u8, rest: &[u8]) -> bool {
+    /// `is_marked`: the path [`has_mark`]; `rest` is what lies behind the segment.
+    fn is_secret(&mut self, segment: &'a [u8], is_marked: bool, rest: &[u8]) -> bool {
         let secret = self.by_place(rest)
-            || if classes & MARKED != 0 {
-                decoded(segment, |plain| credential::in_segment(plain, self.api))
+            || if is_marked {
+                decoded(segment, |plain| credential::in_marked_segment(plain, self.api))
             } else {
-                segment.len() >= credential::SHORTEST && credential::in_segment(segment, self.api)
+                credential::in_segment(segment, self.api)
             };
         if self.first {
             self.api = matches!(segment, b"api" | b"apis");
@@ -82,19 +77,20 @@ impl<'a> Place<'a> {
     /// Streaming tokens: `/exec/TOKEN`, `/cri/exec/TOKEN` (kubelet `pkg/kubelet/… streaming/server.go`), which are
     /// the last segment; the kubelet's own `/exec/NAMESPACE/POD/CONTAINER` has more. And what follows `/token/`.
     fn by_place(&self, rest: &[u8]) -> bool {
-        let is = |word: &str| self.previous.eq_ignore_ascii_case(word.as_bytes());
         if self.api {
             return false;
         }
-        match self.previous.len() {
-            4 if is("exec") => is_last(rest),
-            6 if is("attach") => is_last(rest),
-            11 if is("portforward") => is_last(rest),
-            5 => is("token"),
-            6 => is("apikey") || is("secret") || is("bearer"),
-            7 => is("api_key") || is("api-key"),
-            8 => is("password"),
-            12 => is("access_token"),
+        let is = |word: &str| self.previous.eq_ignore_ascii_case(word.as_bytes());
+        match (self.previous.len(), self.previous.first().map_or(0, |b| b | b' ')) {
+            (4, b'e') => is("exec") && is_last(rest),
+            (6, b'a') => is("attach") && is_last(rest) || is("apikey"),
+            (11, b'p') => is("portforward") && is_last(rest),
+            (5, b't') => is("token"),
+            (6, b's') => is("secret"),
+            (6, b'b') => is("bearer"),
+            (7, b'a') => is("api_key") || is("api-key"),
+            (8, b'p') => is("password"),
+            (12, b'a') => is("access_token"),
             _ => false,
         }
     }
@@ -105,9 +101,19 @@ fn is_last(rest: &[u8]) -> bool {
     rest.iter().all(|b| *b == b'/')
 }
 
-/// Whether all of `raw` can be told as it is.
+/// `bytes` up to the first that `ends` them, and from there on.
+pub(super) fn cut(bytes: &[u8], ends: impl Fn(u8) -> bool) -> (&[u8], &[u8]) {
+    bytes.split_at(bytes.iter().position(|b| ends(*b)).unwrap_or(bytes.len()))
+}
+
+/// Whether a byte asks for a closer look: something is encoded, or marked as a credential.
+pub(super) fn has_mark(raw: &[u8]) -> bool {
+    memchr::memchr3(b'%', b'@', b'=', raw).is_some()
+}
+
+/// Whether all of `raw` can be told as it is. Has no branch, so that it looks at many bytes at once.
 pub(super) fn is_printable(raw: &[u8]) -> bool {
-    !raw.iter().any(|b| class::is(*b, UNPRINTABLE))
+    raw.iter().fold(true, |all, b| all & (b.wrapping_sub(b' ') < 0x7f - b' '))
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A request target taken apart, without its secrets.
 
 use super::super::exposed::{Exposed, Secret};
+use super::class::{self, HOST};
 use super::credential;
-use super::path::path;
+use super::path::{cut, path};
 use super::percent::decoded;
 use super::text::text;
 
@@ -50,13 +51,8 @@ pub(in super::super) fn authority(raw: &[u8], exposed: &mut Exposed, keep: bool)
         None => raw,
     };
     // Whatever is not a host, a port or an IPv6 literal has no business in this place.
-    let end = host
-        .iter()
-        .position(|b| {
-            !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b':' | b'-' | b'_' | b'[' | b']' | b'%' | b'*'))
-        })
-        .unwrap_or(host.len());
-    text(&host[..end.min(255)], exposed, keep)
+    let (host, _) = cut(host, |b| !class::is(b, HOST));
+    text(&host[..host.len().min(255)], exposed, keep)
 }
 
 /// Notes credentials among the parameters; keeps nothing.

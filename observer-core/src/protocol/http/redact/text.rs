@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 
 use super::super::exposed::{Exposed, Secret};
-use super::class::{self, BLANK, CLASS, MARKED, TEXT_STOP};
+use super::class::{self, TEXT_STOP};
 use super::credential;
-use super::path::{MARK, is_printable};
+use super::path::{MARK, cut, has_mark, is_printable};
 use super::percent::decoded;
 
 /// Longest value that is looked at and kept, in bytes.
@@ -16,7 +16,7 @@ pub(in super::super) fn text(raw: &[u8], exposed: &mut Exposed, keep: bool) -> O
     let raw = raw.trim_ascii();
     // Words are judged whole: one that the bound cuts is left out.
     let bounded = match raw.get(..MAX) {
-        Some(head) if raw.get(MAX).is_some_and(|b| !class::is(*b, BLANK)) => {
+        Some(head) if raw.get(MAX).is_some_and(|b| !matches!(b, b' ' | b'\t')) => {
             &head[..memchr::memrchr2(b' ', b'\t', head).unwrap_or(0)]
         }
         Some(head) => head,
@@ -25,15 +25,9 @@ pub(in super::super) fn text(raw: &[u8], exposed: &mut Exposed, keep: bool) -> O
     let mut out = keep.then(|| String::with_capacity(bounded.len()));
     let (mut copied, mut start, mut after_scheme) = (0, 0, false);
     while start < bounded.len() {
-        let (mut end, mut classes) = (start, 0);
-        while let Some(byte) = bounded.get(end)
-            && !class::is(*byte, BLANK)
-        {
-            classes |= CLASS[usize::from(*byte)];
-            end += 1;
-        }
-        let word = &bounded[start..end];
-        if is_secret(word, classes) || after_scheme && !word.is_empty() {
+        let (word, _) = cut(&bounded[start..], |b| b == b' ' || b == b'\t');
+        let end = start + word.len();
+        if is_secret(word) || after_scheme && !word.is_empty() {
             exposed.insert(Secret::PathCredential);
             if let Some(out) = &mut out {
                 push_text(out, &bounded[copied..start]);
@@ -54,14 +48,13 @@ pub(in super::super) fn text(raw: &[u8], exposed: &mut Exposed, keep: bool) -> O
     (!out.is_empty()).then_some(out)
 }
 
-fn is_secret(word: &[u8], classes: u8) -> bool {
+fn is_secret(word: &[u8]) -> bool {
     let judge = |word: &[u8]| {
         word.split(|b| class::is(*b, TEXT_STOP))
             .filter(|piece| piece.len() >= credential::SHORTEST)
             .any(|piece| credential::is_token(piece) || credential::is_random(piece))
     };
-    word.len() >= credential::SHORTEST
-        && if classes & MARKED != 0 { decoded(word, judge) } else { judge(word) }
+    word.len() >= credential::SHORTEST && if has_mark(word) { decoded(word, judge) } else { judge(word) }
 }
 
 /// Appends bytes as printable text: what is not UTF-8 or controls a terminal becomes U+FFFD.
