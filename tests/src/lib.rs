@@ -17,6 +17,6 @@ pub mod latency;
 pub mod ledger;
 pub mod netns;
 pub mod peer;
-pub mod stream;
 pub mod schema;
+pub mod stream;
 pub mod world;
