@@ -116,17 +116,32 @@ impl Daemon {
         })
     }
 
-    /// Waits until no event has come for `quiet`, at most for `most`.
+    /// Waits until no event has come for `quiet` while the daemon had nothing to do, at most for `most`. Time in which it
+    /// wanted a processor and had none does not count: on a busy machine its silence says nothing.
     pub fn settle(&self, quiet: Duration, most: Duration) {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let (mut seen, mut still, mut all) = (usize::MAX, Duration::ZERO, Duration::ZERO);
         let began = Instant::now();
-        let (mut seen, mut since) = (usize::MAX, Instant::now());
-        while began.elapsed() < most && since.elapsed() < quiet {
+        while all < most && still < quiet && began.elapsed() < Duration::from_secs(120) {
             let now = locked(&self.events).len();
             if now != seen {
-                (seen, since) = (now, Instant::now());
+                (seen, still) = (now, Duration::ZERO);
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(PAUSE);
+            if !self.runs() {
+                still += PAUSE;
+                all += PAUSE;
+            }
         }
+    }
+
+    /// Does one of its threads want a processor, or have one?
+    fn runs(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        threads.into_iter().flatten().flatten().any(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('R'))
+        })
     }
 
     /// Its process.
