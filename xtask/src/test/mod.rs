@@ -16,7 +16,7 @@ use crate::cargo::cargo;
 use crate::cli::TestArgs;
 use crate::process::{answer, command, run as run_command};
 use crate::setup::{self, Need};
-use crate::{binary, vm};
+use crate::{binary, vm, workspace};
 
 /// The kernel programs are compiled by another toolchain, never by the host's.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "observer-ebpf"];
@@ -30,7 +30,7 @@ pub fn run(args: &TestArgs) -> ExitCode {
     let lints = if args.no_setup { Ok(()) } else { setup::ensure(&[Need::Lints]) };
     report.step("format", || lint("fmt", lints.as_ref().err(), &["fmt", "--all", "--check"]));
     report.step("lints", || {
-        let mut words = vec!["clippy"];
+        let mut words = vec!["clippy", "--keep-going"];
         words.extend(HOST);
         words.extend(["--all-targets", "--locked", "--", "-D", "warnings"]);
         lint("clippy", lints.as_ref().err(), &words)
@@ -96,6 +96,8 @@ fn lint(name: &str, missing: Option<&anyhow::Error>, words: &[&str]) -> Result<T
 
 fn host_tests() -> Result<Tally> {
     let mut command = cargo();
+    // Built by this very command, before the first test runs.
+    command.env("OBSERVER_REPLAY_BINARY", workspace::target().join("debug/observer"));
     command.arg("test").args(HOST).args(["--locked", "--no-fail-fast", "--"]).args(libtest::ARGS);
     libtest::run(&mut command)
 }

@@ -72,8 +72,7 @@ impl Payload {
     /// The live tests that need nothing but themselves and the daemon.
     pub fn build() -> Result<Self> {
         binary::build()?;
-        let mut tests = live::binaries()?;
-        tests.retain(|test| GUEST_TESTS.contains(&test.name.as_str()));
+        let tests = live::binaries(|name| GUEST_TESTS.contains(&name))?;
         if tests.len() != GUEST_TESTS.len() {
             bail!("of {} there are {} for the guests", GUEST_TESTS.join(", "), tests.len());
         }
