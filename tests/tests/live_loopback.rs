@@ -1,6 +1,14 @@
 //! A node that talks to itself, with the daemon and this test alone: no other program is needed, so that it runs in a guest
 //! of any kernel as it does here.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
+
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 

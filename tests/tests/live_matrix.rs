@@ -1,5 +1,13 @@
 //! TLS between real stacks, each as client and as server: what the events say is what the servers said.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
+
 use std::time::Duration;
 
 use observer_tests::account::Account;

@@ -1,5 +1,13 @@
 //! Ten thousand connections at once, and a daemon that is held up.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
+
 use std::collections::HashMap;
 use std::thread;
 use std::time::{Duration, Instant};

@@ -1,5 +1,13 @@
 //! Connections of every shape that TCP allows: each is told once, with its verdict, its bytes and its end.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
+
 use std::time::Duration;
 
 use observer_tests::account::parse;
