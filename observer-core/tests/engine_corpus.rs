@@ -159,7 +159,7 @@ fn shuffle<T>(items: &mut [T], mut seed: u64) {
 
 #[test]
 fn damage_to_a_capture_makes_a_verdict_unknown_but_never_another() {
-    let Some(corpus) = support::corpus() else { return eprintln!("skipped: no labelled captures") };
+    let Some(corpus) = support::corpus() else { return println!("skipped: no labelled captures") };
     let permutations: u64 = std::env::var("OBSERVER_PERMUTATIONS").map_or(3, |text| text.parse().unwrap());
     let (mut runs, mut kept, mut wrong) = (0_u64, 0_u64, Vec::new());
     let labels = std::fs::read_to_string(corpus.join("labels.jsonl")).unwrap();

@@ -160,6 +160,13 @@ fn standard_input_is_read_as_it_comes_and_may_be_packed() {
     assert!(stderr.contains("standard input: the file is empty"), "{stderr}");
 }
 
+/// Has the process installed its handler? Before that, SIGTERM just ends it.
+fn catches_sigterm(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    caught.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> 14 & 1 == 1)
+}
+
 #[test]
 fn a_signal_ends_a_live_replay_well() {
     let mut child = observer(&["replay", "-"])
@@ -171,12 +178,18 @@ fn a_signal_ends_a_live_replay_well() {
     let mut stdin = child.stdin.take().unwrap();
     let capture = classic(Order::Big, 0xa1b2_3c4d, &samples(2));
     stdin.write_all(&capture[..capture.len() - 1]).unwrap();
+    let begun = Instant::now();
+    while !(catches_sigterm(child.id()) && rustix::io::ioctl_fionread(&stdin).unwrap() == 0) {
+        assert!(begun.elapsed() < Duration::from_secs(30), "it does not read");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    // From reading the bytes to waiting for more.
     std::thread::sleep(Duration::from_millis(300));
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
     let begun = Instant::now();
     let (code, _, stderr) = told(child.wait_with_output().unwrap());
-    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert!(begun.elapsed() < Duration::from_secs(30));
     assert_eq!(code, 0, "{stderr}");
     assert!(stderr.contains("1 packets"), "{stderr}");
     drop(stdin);

@@ -183,8 +183,8 @@ fn of_prefork_servers_the_master_owns_the_listener_and_the_worker_its_connection
     let numbers = place.python(
         "s = listen(socket.AF_INET, ('127.0.0.1', 7443)); r, w = os.pipe()\n\
          worker = os.fork()\n\
-         if worker == 0:\n os.close(w); d = s.accept()[0]; os.read(r, 1); os._exit(0)\n\
-         os.close(r); c = socket.create_connection(('127.0.0.1', 7443)); time.sleep(0.3); ready(os.getpid(), worker)",
+         if worker == 0:\n os.close(w); d = s.accept()[0]; d.send(b'i'); os.read(r, 1); os._exit(0)\n\
+         os.close(r); c = socket.create_connection(('127.0.0.1', 7443)); c.recv(1); ready(os.getpid(), worker)",
     );
     let (_, sockets) = place.list();
     assert_eq!(pid(&listener(&sockets, 7443).owner), numbers[0]);

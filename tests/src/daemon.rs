@@ -13,7 +13,7 @@ use crate::event::Event;
 use crate::world::observer;
 
 /// How long it may take to attach.
-const START: Duration = Duration::from_secs(20);
+const START: Duration = Duration::from_secs(60);
 
 /// A running `observer run`. Killed when dropped.
 #[derive(Debug)]
@@ -109,17 +109,39 @@ impl Daemon {
         }
     }
 
-    /// Waits until no event has come for `quiet`, at most for `most`.
+    /// Waits until so many connections are closed, at most half a minute: a busy machine may take its time.
+    pub fn closed(&self, count: usize) -> bool {
+        self.wait(Duration::from_secs(30), |events| {
+            events.iter().filter(|event| event.action() == "connection-closed").count() >= count
+        })
+    }
+
+    /// Waits until no event has come for `quiet` while the daemon had nothing to do, at most for `most`. Time in which it
+    /// wanted a processor and had none does not count: on a busy machine its silence says nothing.
     pub fn settle(&self, quiet: Duration, most: Duration) {
+        const PAUSE: Duration = Duration::from_millis(20);
+        let (mut seen, mut still, mut all) = (usize::MAX, Duration::ZERO, Duration::ZERO);
         let began = Instant::now();
-        let (mut seen, mut since) = (usize::MAX, Instant::now());
-        while began.elapsed() < most && since.elapsed() < quiet {
+        while all < most && still < quiet && began.elapsed() < Duration::from_secs(120) {
             let now = locked(&self.events).len();
             if now != seen {
-                (seen, since) = (now, Instant::now());
+                (seen, still) = (now, Duration::ZERO);
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(PAUSE);
+            if !self.runs() {
+                still += PAUSE;
+                all += PAUSE;
+            }
         }
+    }
+
+    /// Does one of its threads want a processor, or have one?
+    fn runs(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        threads.into_iter().flatten().flatten().any(|thread| {
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('R'))
+        })
     }
 
     /// Its process.
@@ -151,7 +173,7 @@ impl Daemon {
                 break status;
             }
             assert!(
-                began.elapsed() < Duration::from_secs(20),
+                began.elapsed() < Duration::from_secs(60),
                 "observer does not end: {}",
                 self.words().join("\n")
             );

@@ -18,4 +18,5 @@ pub mod ledger;
 pub mod netns;
 pub mod peer;
 pub mod schema;
+pub mod stream;
 pub mod world;

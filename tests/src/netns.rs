@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare_unsafe};
 
 /// A network namespace with its loopback up.
 #[derive(Debug)]
@@ -23,9 +24,18 @@ impl Netns {
     /// Makes one.
     #[must_use]
     pub fn new() -> Self {
-        let name = format!("live-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
-        ip(&["netns", "add", &name]);
-        let this = Self { name };
+        let this =
+            Self { name: format!("live-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed)) };
+        let path = this.path();
+        std::fs::create_dir_all("/run/netns").unwrap();
+        File::create(&path).unwrap();
+        // As `ip netns add` does it, which the `ip` of a small guest does not know.
+        let made = thread::spawn(move || {
+            // SAFETY: what is no longer shared is this thread's network; descriptors stay shared.
+            unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
+            mount_bind("/proc/thread-self/ns/net", path)
+        });
+        made.join().unwrap().unwrap();
         this.ip(&["link", "set", "lo", "up"]);
         this
     }
@@ -74,9 +84,8 @@ impl Netns {
 
     /// Runs `ip` inside.
     pub fn ip(&self, words: &[&str]) {
-        let mut all = vec!["-n", self.name.as_str()];
-        all.extend(words);
-        ip(&all);
+        // A child is where the thread is that starts it.
+        self.run(|| ip(words));
     }
 
     /// A command that runs inside, as the process that is started.
@@ -126,7 +135,8 @@ impl Default for Netns {
 
 impl Drop for Netns {
     fn drop(&mut self) {
-        let _ = Command::new("ip").args(["netns", "del", &self.name]).status();
+        let _ = unmount(self.path(), UnmountFlags::DETACH);
+        let _ = std::fs::remove_file(self.path());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a machine must have for a live test, and the folder it works in.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +12,7 @@ use crate::certificates::Certificates;
 #[derive(Debug)]
 pub struct World {
     folder: TempDir,
+    _alone: File,
     /// For its peers.
     pub certificates: Certificates,
 }
@@ -27,9 +29,12 @@ impl World {
         if observer().is_none() {
             return Err("OBSERVER_BINARY names no observer".into());
         }
+        // The daemon sees the whole machine, and the ports are the same: no other process may run these tests now.
+        let alone = File::create(std::env::temp_dir().join("observer-live-tests.lock")).unwrap();
+        alone.lock().unwrap();
         let folder = tempfile::Builder::new().prefix("live-").tempdir().unwrap();
         let certificates = Certificates::make(folder.path());
-        Ok(Self { folder, certificates })
+        Ok(Self { folder, _alone: alone, certificates })
     }
 
     /// Where the test may write.

@@ -1,5 +1,5 @@
 //! The whole labelled corpus through the command: no wrong verdict, and hardly an `unknown` where the bytes decide.
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,8 +11,14 @@ use serde_json::Value;
 /// TLS on by itself (CLIENT_SSL, then a ClientHello).
 const ENCRYPTED_ALL_THE_SAME: &str = "pcap/1943_no_mysql-plain_mariadb-10.11_x_na.pcap";
 
-/// `observer`, built as these tests are and lying beside them.
+/// `observer`, built as these tests are and lying beside them; or the one that `OBSERVER_REPLAY_BINARY` names, which a run of
+/// the whole workspace has built already.
 fn observer() -> PathBuf {
+    if let Some(path) =
+        std::env::var_os("OBSERVER_REPLAY_BINARY").map(PathBuf::from).filter(|it| it.is_file())
+    {
+        return path;
+    }
     let test = std::env::current_exe().unwrap();
     let folder = test.parent().and_then(Path::parent).unwrap();
     let mut build = Command::new(env!("CARGO"));
@@ -31,7 +37,7 @@ fn observer() -> PathBuf {
 fn corpus() -> Option<(PathBuf, Vec<Value>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
     let Ok(labels) = std::fs::read_to_string(path.join("labels.jsonl")) else {
-        eprintln!("skipped: no labelled captures beside the workspace");
+        println!("skipped: no labelled captures beside the workspace");
         return None;
     };
     Some((path, labels.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))

@@ -1,5 +1,12 @@
 //! Plain HTTP of watched programs: on any port, every request read, no secret told.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;

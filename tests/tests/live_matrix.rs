@@ -1,5 +1,12 @@
 //! TLS between real stacks, each as client and as server: what the events say is what the servers said.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
 
 use std::time::Duration;
 
@@ -141,6 +148,7 @@ fn every_pair_of_stacks_is_told_as_its_server_saw_it() {
             }
         }
     }
+    daemon.closed(accounts.len());
     daemon.settle(Duration::from_secs(1), Duration::from_secs(5));
     let replayed = capture.map(Capture::replay);
     drop(clients);
@@ -206,6 +214,7 @@ fn loopback_of_both_families_is_told_once_with_both_owners() {
             }
         }
     }
+    daemon.closed(accounts.len());
     daemon.settle(Duration::from_secs(1), Duration::from_secs(5));
     let left = daemon.stop();
     assert_eq!(accounts.len(), 48);

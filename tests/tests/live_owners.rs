@@ -1,5 +1,12 @@
 //! Who opened a connection and who holds it; addresses that are translated or not unique.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,12 @@
 //! Ten thousand connections at once, and a daemon that is held up.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test fails by panicking and says what it measured, also in its helpers"
+)]
 
 use std::collections::HashMap;
 use std::thread;
@@ -92,9 +99,9 @@ fn ten_thousand_connections_at_once_are_told_one_to_one() {
     let began = Instant::now();
     ends.client.begin(&job(24_001, 10_000, 200));
     let accounts = ends.server.accounts(10_000, Duration::from_secs(150));
-    let done = ends.client.finish(Duration::from_secs(20));
+    let done = ends.client.finish(Duration::from_secs(60));
     let took = began.elapsed();
-    daemon.wait(Duration::from_secs(10), |events| {
+    daemon.wait(Duration::from_secs(60), |events| {
         events.iter().filter(|it| it.action() == "connection-closed").count() >= accounts.len()
     });
     let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
@@ -162,13 +169,13 @@ fn a_daemon_that_is_held_up_counts_what_it_lost_and_is_never_wrong() {
         thread::sleep(Duration::from_millis(1200));
         daemon.signal(Signal::CONT);
         let mut accounts = ends.server.accounts(1500, Duration::from_secs(60));
-        assert_eq!(ends.client.finish(Duration::from_secs(20)).error, "");
+        assert_eq!(ends.client.finish(Duration::from_secs(60)).error, "");
         // And it sees again what comes after.
         for port in [24_051, 24_052, 24_053] {
             ends.client.begin(&job(port, 50, 0));
             let after = ends.server.accounts(50, Duration::from_secs(20));
             assert_eq!(after.len(), 50);
-            ends.client.finish(Duration::from_secs(20));
+            ends.client.finish(Duration::from_secs(60));
             accounts.extend(after);
         }
         daemon.settle(Duration::from_secs(4), Duration::from_secs(12));

@@ -63,7 +63,7 @@ impl RunConfig {
             format: typed.format.or(file.format),
             output: typed.output.or(file.output),
             verdict_timeout: typed.verdict_timeout.or(file.verdict_timeout).unwrap_or(VERDICT_TIMEOUT),
-            lifecycle_ring: typed.lifecycle_ring.or(file.lifecycle_ring).unwrap_or(2 << 20),
+            lifecycle_ring: typed.lifecycle_ring.or(file.lifecycle_ring).unwrap_or(8 << 20),
             payload_ring: typed.payload_ring.or(file.payload_ring).unwrap_or(4 << 20),
             proc_root: typed.proc_root.or(file.proc_root).unwrap_or_else(|| "/proc".into()),
             cgroup_root: typed.cgroup_root.or(file.cgroup_root),

@@ -96,7 +96,7 @@ pub struct RunTyped {
     /// How long a connection may go without a verdict before it is told as unknown [default: 10s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub verdict_timeout: Option<Duration>,
-    /// Size of the kernel's ring for openings and closings [default: 2M]
+    /// Size of the kernel's ring for openings and closings [default: 8M]
     #[arg(long, value_name = "SIZE", value_parser = ring_size)]
     pub lifecycle_ring: Option<u32>,
     /// Size of the kernel's ring for payload [default: 4M]

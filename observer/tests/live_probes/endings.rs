@@ -7,6 +7,7 @@ use std::time::Duration;
 use observer_core::engine::{Ending, Role};
 use observer_core::flow::{Direction, Flags};
 
+use crate::giant;
 use crate::heard::watch;
 use crate::namespace::Namespace;
 use crate::needs_probes;
@@ -31,9 +32,13 @@ fn a_connection_that_nobody_answers_is_timed_out() {
     // A wire whose other end is nobody's.
     namespace.ip(&["link", "add", "hole", "type", "veth", "peer", "name", "end"]);
     namespace.ip(&["addr", "add", "10.99.0.1/24", "dev", "hole"]);
-    namespace.ip(&["link", "set", "hole", "up"]);
-    namespace.ip(&["link", "set", "end", "up"]);
-    namespace.ip(&["neigh", "add", "10.99.0.2", "lladdr", "02:00:00:00:00:02", "dev", "hole"]);
+    // Without address resolution every packet is sent, and to nobody.
+    namespace.ip(&["link", "set", "hole", "arp", "off"]);
+    // The other end's name is not always the one that was asked for: busybox leaves it to the kernel.
+    let devices = namespace.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+    for device in devices.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name.trim()) {
+        namespace.ip(&["link", "set", device, "up"]);
+    }
     let (_live, ear) = watch(&[17102]);
     namespace.run(|| {
         let address: SocketAddr = "10.99.0.2:17102".parse().unwrap();
@@ -129,33 +134,27 @@ fn bytes_after_a_half_close_are_heard() {
 fn a_giant_segment_is_cut_into_pieces_that_fit_together() {
     needs_probes!();
     let namespace = Namespace::new();
-    // Beyond 64 KiB where the kernel can (6.3); elsewhere the largest there is.
-    let giant = std::process::Command::new("ip")
-        .args(["link", "help"])
-        .output()
-        .is_ok_and(|output| String::from_utf8_lossy(&output.stderr).contains("gso_ipv4_max_size"));
-    if giant {
-        namespace.ip(&[
-            "link",
-            "set",
-            "lo",
-            "gso_max_size",
-            "180000",
-            "gro_max_size",
-            "180000",
-            "gso_ipv4_max_size",
-            "180000",
-            "gro_ipv4_max_size",
-            "180000",
-        ]);
+    // Beyond 64 KiB where the kernel can (IPv6: 5.19, IPv4: 6.3); elsewhere the largest there is.
+    let allowed = namespace.run(|| giant::allow(180_000));
+    for (address, beyond) in ["[::1]:17106", "127.0.0.1:17106"].into_iter().zip(allowed) {
+        let longest = giant_segments(&namespace, address.parse().unwrap());
+        println!("measured: longest segment to {address}: {longest} bytes");
+        // How much is sent at once is the kernel's choice, and a piece is no longer than the largest that is copied: that
+        // it was beyond is not asserted.
+        if !beyond {
+            println!("measured: this kernel sends no more than 64 KiB at once to {address}");
+        }
     }
+}
+
+/// Sends 900,000 bytes and holds every piece heard against them. The longest segment.
+fn giant_segments(namespace: &Namespace, address: SocketAddr) -> u32 {
     let mut settings = observer::source::ebpf::Settings { budget: 1 << 20, ..Default::default() };
-    settings.scope.ports.insert(17106);
+    settings.scope.ports.insert(address.port());
     let (live, ear) = crate::heard::watch_with(&settings);
     let sent: Vec<u8> =
         (0..900_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     namespace.run(|| {
-        let address: SocketAddr = "127.0.0.1:17106".parse().unwrap();
         let socket = Socket::new(address, 0).unwrap();
         socket.bind(address).unwrap();
         let listener = socket.listen(1).unwrap();
@@ -197,4 +196,5 @@ fn a_giant_segment_is_cut_into_pieces_that_fit_together() {
         }
         assert_eq!(at, sent.len());
     }
+    log.segments.iter().map(|heard| heard.len).max().unwrap_or_default()
 }

@@ -1,13 +1,19 @@
 //! What a test hears from the live source.
 
 use std::collections::HashSet;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fs::File;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use observer::source::ebpf::{Announced, Hear, Live, Settings};
+use observer_common::Counters;
 use observer_core::connection::Party;
 use observer_core::engine::{Closed, Ending, FaceKey, Input, Lost, Opened, Role};
 use observer_core::flow::{Direction, Flags};
+
+/// A busy machine may take its time; what never comes is a failure all the same.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A segment, owned.
 #[derive(Clone, Debug)]
@@ -46,7 +52,7 @@ impl Ear {
     pub(crate) fn wait(&self, what: &str, done: impl Fn(&Log) -> bool) {
         let start = Instant::now();
         while !done(&self.log()) {
-            if start.elapsed() > Duration::from_secs(8) {
+            if start.elapsed() > PATIENCE {
                 let log = self.log();
                 panic!(
                     "never heard: {what}\nopened: {:#?}\nsegments: {:?}\nclosed: {:?}\nlost: {:?}",
@@ -134,7 +140,37 @@ pub(crate) fn cannot_run() -> Option<&'static str> {
     if unsafe { libc::geteuid() } != 0 {
         return Some("not root");
     }
+    alone();
     None
+}
+
+/// Waits until no other process runs these tests: the programs see the whole machine, and the ports are the same.
+fn alone() {
+    static LOCK: OnceLock<Option<File>> = OnceLock::new();
+    LOCK.get_or_init(|| {
+        // A test that runs itself holds the lock already.
+        if std::env::var_os("OBSERVER_TEST_CHILD").is_some() {
+            return None;
+        }
+        let file = File::create(std::env::temp_dir().join("observer-live-probes.lock")).unwrap();
+        file.lock().unwrap();
+        Some(file)
+    });
+}
+
+/// Waits until all that the kernel submitted was received, which must come true.
+pub(crate) fn received<H: Hear + Send + 'static>(live: &Live<H>) -> Counters {
+    let start = Instant::now();
+    loop {
+        let (counters, received) = (live.counters().unwrap(), live.received());
+        if counters.lifecycle.submitted == received.lifecycle.load(Ordering::Relaxed)
+            && counters.payload.submitted == received.payload.load(Ordering::Relaxed)
+        {
+            return counters;
+        }
+        assert!(start.elapsed() < PATIENCE, "submitted and never received: {counters:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// Watches `ports`.

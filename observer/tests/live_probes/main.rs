@@ -16,6 +16,7 @@
 mod cost;
 mod endings;
 mod foreign;
+mod giant;
 mod heard;
 mod loss;
 mod multipath;

@@ -20,10 +20,10 @@ fn pattern(seed: u32) -> Vec<u8> {
 /// A large exchange each way, with a further subflow from `also`; `false` if the kernel cannot.
 fn exchange(namespace: &Namespace, address: SocketAddr, also: &str) -> bool {
     let set = |arguments: &[&str]| {
-        std::process::Command::new("ip")
-            .args([&["-n", namespace.name()], arguments].concat())
-            .status()
-            .is_ok_and(|status| status.success())
+        // A child is where the thread is that starts it. Busybox's `ip` knows nothing of Multipath TCP.
+        namespace.run(|| {
+            std::process::Command::new("ip").args(arguments).status().is_ok_and(|status| status.success())
+        })
     };
     if !set(&["mptcp", "limits", "set", "subflow", "2", "add_addr_accepted", "2"])
         || !set(&["mptcp", "endpoint", "add", also, "dev", "lo", "subflow"])

@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt;
+use std::time::Instant;
 
 use observer::source::ebpf::{Live, Scope, Settings};
 use observer_common::reach;
@@ -25,12 +26,10 @@ fn say(from: &mut TcpStream, to: &mut TcpStream, what: &[u8]) {
     to.read_exact(&mut vec![0; what.len()]).unwrap();
 }
 
-/// Waits until the reader has had every chance to hear what there is.
+/// Waits until the reader has heard what there is.
 fn settled(live: &Live<Ear>) {
     std::thread::sleep(std::time::Duration::from_millis(50));
-    let counters = live.counters().unwrap();
-    let received = live.received();
-    assert_eq!(counters.lifecycle.submitted, received.lifecycle.load(std::sync::atomic::Ordering::Relaxed));
+    crate::heard::received(live);
 }
 
 #[test]
@@ -277,12 +276,16 @@ fn the_rate_of_requests_is_bounded_and_what_is_skipped_is_counted() {
         for key in &keys {
             live.control().read_requests(*key);
         }
+        let began = Instant::now();
         for _ in 0..50 {
             say(&mut client, &mut server, &[b'r'; 1000]);
         }
+        // A second's worth at once, and then by time: however long a busy machine took.
+        let allowed = 10_000.0 * (began.elapsed().as_secs_f64() + 1.0) + 2000.0;
         drop((client, server));
         ear.wait("both ends", |log| log.closed.len() == 2);
         let log = ear.log();
+        let mut all = 0;
         for key in keys {
             let copied: usize = log
                 .segments
@@ -293,8 +296,9 @@ fn the_rate_of_requests_is_bounded_and_what_is_skipped_is_counted() {
             let skipped: u64 =
                 log.lost.iter().filter(|lost| lost.key == Some(key)).map(|lost| lost.bytes).sum();
             assert_eq!(copied as u64 + skipped, 50_001);
-            assert!(skipped >= 30_000, "{skipped}");
+            assert!(copied as f64 <= allowed, "{copied} copied, {allowed} allowed");
+            all += skipped;
         }
-        assert!(live.counters().unwrap().bytes_skipped >= 60_000);
+        assert_eq!(live.counters().unwrap().bytes_skipped, all);
     });
 }

@@ -69,7 +69,7 @@ impl Nginx {
 impl Server for Nginx {
     fn told(&mut self, job: &Job, _: &Done) -> Vec<Account> {
         let listener = self.listeners.iter().find(|it| it.port == job.port).unwrap();
-        let Ok(line) = self.said.recv_timeout(Duration::from_secs(3)) else { return Vec::new() };
+        let Ok(line) = self.said.recv_timeout(Duration::from_secs(30)) else { return Vec::new() };
         let words: Vec<_> = line.split(' ').collect();
         let [ip, port, version, cipher, verified, reused] = words[..] else { panic!("nginx said {line}") };
         let client = match (reused, verified) {

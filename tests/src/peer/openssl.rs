@@ -35,7 +35,7 @@ impl OpensslServer {
             let mut child =
                 command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
             let said = lines(child.stdout.take().unwrap());
-            while said.recv_timeout(Duration::from_secs(10)).unwrap() != "ACCEPT" {}
+            while said.recv_timeout(Duration::from_secs(60)).unwrap() != "ACCEPT" {}
             child
         });
         Self { children: children.collect(), listeners: listeners.to_vec() }

@@ -22,7 +22,7 @@ use crate::netns::Netns;
 
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
 const ASK: &[u8] = b"GET /small HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-const PATIENCE: Option<Duration> = Some(Duration::from_secs(20));
+const PATIENCE: Option<Duration> = Some(Duration::from_secs(60));
 
 /// A server. Its threads end with the test.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl RustlsServer {
 
 impl Server for RustlsServer {
     fn told(&mut self, _: &Job, _: &Done) -> Vec<Account> {
-        self.accounts.recv_timeout(Duration::from_secs(5)).into_iter().collect()
+        self.accounts.recv_timeout(Duration::from_secs(30)).into_iter().collect()
     }
 }
 

@@ -36,7 +36,7 @@ impl Script {
     /// What it says next.
     #[must_use]
     pub fn next(&self) -> Value {
-        let line = self.lines.recv_timeout(Duration::from_secs(15)).expect("the act says no more");
+        let line = self.lines.recv_timeout(Duration::from_secs(60)).expect("the act says no more");
         serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"))
     }
 

@@ -43,7 +43,7 @@ pub(super) fn wait_for(place: &Netns, listeners: &[Listener]) {
         for listener in listeners {
             let began = Instant::now();
             while TcpListener::bind(("::", listener.port)).is_ok() {
-                assert!(began.elapsed() < Duration::from_secs(10), "nothing listens on {}", listener.port);
+                assert!(began.elapsed() < Duration::from_secs(60), "nothing listens on {}", listener.port);
                 thread::sleep(Duration::from_millis(10));
             }
         }
@@ -56,7 +56,7 @@ impl Printed {
     pub fn start(command: &mut Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stdin(Stdio::null()).spawn().unwrap();
         let lines = lines(child.stdout.take().unwrap());
-        let ready = lines.recv_timeout(Duration::from_secs(20));
+        let ready = lines.recv_timeout(Duration::from_secs(60));
         assert!(ready.as_ref().is_ok_and(|line| line.contains("ready")), "{command:?}: {ready:?}");
         Self { child, lines, resumes: true }
     }
@@ -74,9 +74,10 @@ impl Printed {
         self.child.id()
     }
 
-    /// Waits for so many accounts, at most so long.
+    /// Waits for so many accounts, at most so long, or half a minute where that is longer: a busy machine may take its
+    /// time.
     pub fn accounts(&mut self, count: usize, most: Duration) -> Vec<Account> {
-        let began = Instant::now();
+        let (began, most) = (Instant::now(), most.max(Duration::from_secs(30)));
         let mut found = Vec::with_capacity(count);
         while found.len() < count {
             match self.lines.recv_timeout(most.saturating_sub(began.elapsed())) {
@@ -97,7 +98,7 @@ impl Printed {
 
 impl Server for Printed {
     fn told(&mut self, _: &Job, _: &Done) -> Vec<Account> {
-        self.accounts(1, Duration::from_secs(5))
+        self.accounts(1, Duration::from_secs(30))
     }
 
     fn resumes(&self) -> bool {

@@ -10,7 +10,7 @@ use crate::process::{self, Privilege};
 
 /// Builds and runs them.
 pub fn run() -> Result<Tally> {
-    let binaries = binaries()?;
+    let binaries = binaries(|_| true)?;
     if binaries.is_empty() {
         return Ok(Tally::skip("there are no live tests"));
     }
@@ -30,8 +30,8 @@ pub fn run() -> Result<Tally> {
     Ok(tally)
 }
 
-/// The static executables of the live tests.
-pub fn binaries() -> Result<Vec<Executable>> {
+/// The static executables of the live tests with these names.
+pub fn binaries(wanted: impl Fn(&str) -> bool) -> Result<Vec<Executable>> {
     let metadata = cargo::metadata(false)?;
     let mut command = cargo::cargo();
     command.args(["test", "--no-run", "--message-format=json-render-diagnostics"]);
@@ -39,7 +39,7 @@ pub fn binaries() -> Result<Vec<Executable>> {
     for package in cargo::packages(&metadata) {
         for target in package["targets"].as_array().into_iter().flatten() {
             let (name, kind) = (target["name"].as_str().unwrap_or_default(), &target["kind"][0]);
-            if name.starts_with("live") && kind == "test" {
+            if name.starts_with("live") && kind == "test" && wanted(name) {
                 command.args(["--package", package["name"].as_str().unwrap_or_default(), "--test", name]);
                 any = true;
             }
@@ -51,6 +51,6 @@ pub fn binaries() -> Result<Vec<Executable>> {
     binary::configure(&mut command)?;
     eprintln!("$ {}", process::shown(&command));
     let mut found = cargo::executables(&process::output(&mut command)?);
-    found.retain(|executable| executable.name.starts_with("live"));
+    found.retain(|executable| executable.name.starts_with("live") && wanted(&executable.name));
     Ok(found)
 }
