@@ -1,5 +1,4 @@
 //! Plain HTTP of watched programs: on any port, every request read, no secret told.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

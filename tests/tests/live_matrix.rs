@@ -1,5 +1,4 @@
 //! TLS between real stacks, each as client and as server: what the events say is what the servers said.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

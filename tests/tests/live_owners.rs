@@ -1,5 +1,4 @@
 //! Who opened a connection and who holds it; addresses that are translated or not unique.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,5 +1,4 @@
 //! Ten thousand connections at once, and a daemon that is held up.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

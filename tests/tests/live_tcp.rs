@@ -1,5 +1,4 @@
 //! Connections of every shape that TCP allows: each is told once, with its verdict, its bytes and its end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a panic is how a test fails")]
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

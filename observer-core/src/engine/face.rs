@@ -148,6 +148,13 @@ impl Face {
                 Facts { verdict, ..Facts::default() }
             }
         };
+        // It may well have spoken before it was observed.
+        if let Origin::MidStream { reason, .. } = self.origin
+            && !self.handshake
+            && facts.verdict.reason == Some(Reason::NoData)
+        {
+            facts.verdict.reason = Some(reason);
+        }
         if self.conflict && self.stage != Stage::Classified {
             facts.verdict = Verdict { reason: Some(Reason::ConflictingSegments), ..Verdict::default() };
         }
