@@ -156,7 +156,6 @@ fn probes() -> Vec<(&'static str, Probe)> {
         ("program: cgroup_skb", Probe::of(is_program_supported(ProgramType::CgroupSkb))),
         ("program: cgroup connect", Probe::of(is_program_supported(ProgramType::CgroupSockAddr))),
         ("program: cgroup socket", Probe::of(is_program_supported(ProgramType::CgroupSock))),
-        ("program: sock_ops", Probe::of(is_program_supported(ProgramType::SockOps))),
     ]
 }
 
