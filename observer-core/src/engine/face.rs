@@ -5,7 +5,7 @@ use super::{Closed, FaceKey, Facts, Origin};
 use crate::event::MissingBytes;
 use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
 use crate::protocol::{Conversation, Dissector, Progress, Verdict};
-use crate::security::Reason;
+use crate::security::{Reason, Security};
 use crate::time::Timestamp;
 
 /// How far the analysis of a face has come.
@@ -154,6 +154,16 @@ impl Face {
             && facts.verdict.reason == Some(Reason::NoData)
         {
             facts.verdict.reason = Some(reason);
+        }
+        // What the observer itself lost explains better than what is therefore missing.
+        if self.missing.lost_records > 0
+            && facts.verdict.security == Security::Unknown
+            && matches!(
+                facts.verdict.reason,
+                Some(Reason::NoData | Reason::TooLittleData | Reason::HandshakeIncomplete)
+            )
+        {
+            facts.verdict.reason = Some(Reason::Lost);
         }
         if self.conflict && self.stage != Stage::Classified {
             facts.verdict = Verdict { reason: Some(Reason::ConflictingSegments), ..Verdict::default() };
