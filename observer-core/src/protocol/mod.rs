@@ -10,7 +10,7 @@ pub mod named;
 pub mod prefix;
 pub mod tls;
 
-pub use conversation::{Conversation, Orientation};
+pub use conversation::{Conversation, Encapsulation, Orientation};
 
 use crate::flow::{Direction, End, Gap};
 use crate::security::{Basis, ClientCertificate, Reason, Security};

@@ -40,6 +40,16 @@ pub(super) struct ClientSide {
     pub(super) log: ClientLog,
 }
 
+/// The encrypted records behind one ClientHello.
+#[derive(Debug, Default)]
+pub(super) struct Encrypted {
+    pub(super) sizes: Sizes,
+    /// Acknowledgement mark of the first of them.
+    pub(super) first_acked: u64,
+    /// A handshake record that is no ClientHello stood among them, as in no TLS 1.3; what follows it is left out.
+    pub(super) broken: bool,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct ClientLog {
     pub(super) common: Common,
@@ -49,10 +59,10 @@ pub(super) struct ClientLog {
     /// Start of a record that may be a second ClientHello, or an SSLv2 hello.
     held: Vec<u8>,
     pub(super) hello: Option<Box<ClientHello>>,
-    /// ClientHellos seen.
+    /// ClientHellos seen: at most two.
     pub(super) hellos: u8,
-    /// Acknowledgement mark of the first record in `common.sizes`.
-    pub(super) first_acked: u64,
+    /// The encrypted records behind each ClientHello. What is known of the first cannot change once there is a second.
+    pub(super) flights: [Encrypted; 2],
     pub(super) certificate: Option<Sent>,
     pub(super) key_exchange: bool,
     /// SSL 3.0's no_certificate.
@@ -157,9 +167,10 @@ impl ClientLog {
     fn message(&mut self, message: Message<'_>) -> bool {
         match message.kind {
             kind::CLIENT_HELLO => {
-                self.hellos = self.hellos.saturating_add(1);
-                // Encrypted records before it were early data.
-                self.common.sizes = Sizes::default();
+                if self.hellos == 2 {
+                    return false;
+                }
+                self.hellos += 1;
                 if self.hello.is_none() {
                     match ClientHello::parse(message.body) {
                         Ok(hello) if message.whole => self.hello = Some(Box::new(hello)),
@@ -169,6 +180,10 @@ impl ClientLog {
             }
             // The first handshake message has to be a hello.
             _ if self.hello.is_none() => return false,
+            // Behind the key exchange it would change an answer that stands (RFC 5246, section 7.3).
+            kind::CERTIFICATE | kind::CERTIFICATE_URL if self.key_exchange => return false,
+            // Behind a ChangeCipherSpec only a second ClientHello is in the clear.
+            _ if self.common.change_cipher_spec => return false,
             kind::CERTIFICATE if self.certificate.is_none() => {
                 self.certificate = Some(match message.body {
                     [] => return false,
@@ -198,6 +213,11 @@ impl ClientLog {
         if fits { Ok(()) } else { Err(NotARecord) }
     }
 
+    fn encrypted_handshake(&mut self) {
+        self.common.encrypted_handshakes = self.common.encrypted_handshakes.saturating_add(1);
+        self.flights[usize::from(self.hellos > 1)].broken = true;
+    }
+
     fn either(&mut self, bytes: &[u8]) -> Result<(), NotARecord> {
         self.held.extend_from_slice(&bytes[..bytes.len().min(HELLO_START - self.held.len())]);
         let random = self.hello.as_ref().map(|hello| hello.random);
@@ -211,7 +231,7 @@ impl ClientLog {
         if !self.held.iter().enumerate().all(|(place, byte)| fits(place, *byte)) {
             self.held = Vec::new();
             self.reading = Reading::Skip;
-            self.common.encrypted_handshakes += 1;
+            self.encrypted_handshake();
             return Ok(());
         }
         if self.held.len() < HELLO_START {
@@ -237,9 +257,7 @@ impl Sink for ClientLog {
         }
         self.reading = Reading::Skip;
         match record.kind {
-            content::HANDSHAKE if self.settled => {
-                self.common.encrypted_handshakes = self.common.encrypted_handshakes.saturating_add(1);
-            }
+            content::HANDSHAKE if self.settled => self.encrypted_handshake(),
             content::HANDSHAKE if self.common.change_cipher_spec => {
                 let retry = self.hellos == 1
                     && self.common.encrypted_handshakes == 0
@@ -249,7 +267,7 @@ impl Sink for ClientLog {
                     self.reading =
                         if self.messages.in_message() { Reading::Handshake } else { Reading::Either };
                 } else {
-                    self.common.encrypted_handshakes = self.common.encrypted_handshakes.saturating_add(1);
+                    self.encrypted_handshake();
                 }
             }
             content::HANDSHAKE => {
@@ -262,12 +280,17 @@ impl Sink for ClientLog {
                 self.alert = AlertReader::default();
                 self.reading = Reading::Alert;
             }
+            // A message does not go on behind it.
+            content::CHANGE_CIPHER_SPEC if self.messages.in_message() => return Err(NotARecord),
             content::CHANGE_CIPHER_SPEC => self.common.change_cipher_spec = true,
             content::APPLICATION_DATA => {
-                if self.common.sizes.count == 0 {
-                    self.first_acked = record.acked;
+                let flight = &mut self.flights[usize::from(self.hellos > 1)];
+                if flight.sizes.count == 0 {
+                    flight.first_acked = record.acked;
                 }
-                self.common.sizes.push(record.length);
+                if !flight.broken {
+                    flight.sizes.push(record.length);
+                }
             }
             _ => {}
         }
@@ -281,7 +304,9 @@ impl Sink for ClientLog {
             Reading::Alert => {
                 if let Some(alert) = self.alert.feed(bytes) {
                     self.common.note_alert(alert);
-                    self.no_certificate |= alert.description == Alert::NO_CERTIFICATE && alert.level == 1;
+                    self.no_certificate |= alert.description == Alert::NO_CERTIFICATE
+                        && alert.level == 1
+                        && !self.key_exchange;
                 }
                 Ok(())
             }

@@ -13,6 +13,7 @@ pub mod extension {
     pub const CLIENT_CERTIFICATE_TYPE: u16 = 19;
     pub const SERVER_CERTIFICATE_TYPE: u16 = 20;
     pub const COMPRESS_CERTIFICATE: u16 = 27;
+    pub const RECORD_SIZE_LIMIT: u16 = 28;
     pub const CERT_WITH_EXTERN_PSK: u16 = 33;
     pub const SESSION_TICKET: u16 = 35;
     pub const PRE_SHARED_KEY: u16 = 41;

@@ -1,6 +1,6 @@
 //! The verdict, from what the two sides show. A pure function of both, so order of arrival cannot matter.
 
-use super::client_side::{ClientLog, Sent};
+use super::client_side::{ClientLog, Encrypted, Sent};
 use super::code_point::{Version, extension};
 use super::server_hello::ServerHello;
 use super::server_side::ServerLog;
@@ -62,6 +62,9 @@ pub(super) struct Case<'a> {
 
 impl Case<'_> {
     /// The verdict on what was seen so far.
+    ///
+    /// What is settled here before both streams are over has to hold whatever follows: it may rest only on what
+    /// further bytes cannot change. Everything else stays open until nothing more can come.
     pub(super) fn judge(self) -> Judgement {
         if self.client.hello.is_none() {
             return self.without_client_hello();
@@ -75,28 +78,54 @@ impl Case<'_> {
         }
     }
 
+    const fn client_over(self) -> bool {
+        self.client.common.stop.is_some() || self.last.is_some()
+    }
+
+    const fn server_over(self) -> bool {
+        self.server.common.stop.is_some() || self.last.is_some()
+    }
+
+    /// An answer that is not final before both streams are over: the reason is the last that is known.
+    fn unless_more(self, security: Security, reason: Reason) -> Judgement {
+        let judgement = Judgement::unknown(security, self.concluded(reason));
+        Judgement { settled: self.client_over() && self.server_over(), ..judgement }
+    }
+
     /// Why a direction that has stopped has nothing more to show.
-    fn stopped(self, stop: Stop) -> Reason {
+    const fn stopped(stop: Stop) -> Reason {
         match stop {
             Stop::Missing(reason) => reason,
-            _ if self.client.common.failed || self.server.common.failed => Reason::HandshakeFailed,
             Stop::Ended => Reason::HandshakeIncomplete,
             Stop::NotTls => Reason::NotRecognized,
         }
     }
 
-    /// An answer that waits for more from the client.
-    fn wait_for_client(self, security: Security) -> Judgement {
-        match (self.client.common.stop, self.last) {
-            (Some(stop), _) => Judgement::unknown(security, self.stopped(stop)),
-            (None, Some(reason)) => Judgement::unknown(security, self.concluded(reason)),
+    /// An answer that waits for more from one of the directions, whose stop is given.
+    fn wait(self, security: Security, stop: Option<Stop>) -> Judgement {
+        match (stop, self.last) {
+            (Some(stop), _) => self.unless_more(security, Self::stopped(stop)),
+            (None, Some(reason)) => self.unless_more(security, reason),
             (None, None) => Judgement::open(security, Reason::HandshakeIncomplete),
         }
     }
 
-    fn concluded(self, reason: Reason) -> Reason {
+    fn wait_for_client(self, security: Security) -> Judgement {
+        self.wait(security, self.client.common.stop)
+    }
+
+    fn wait_for_server(self, security: Security) -> Judgement {
+        self.wait(security, self.server.common.stop)
+    }
+
+    /// An alert in the clear explains a missing handshake better than anything else.
+    const fn concluded(self, reason: Reason) -> Reason {
         let failed = self.client.common.failed || self.server.common.failed;
-        if failed { Reason::HandshakeFailed } else { reason }
+        match reason {
+            Reason::ConflictingSegments => reason,
+            _ if failed => Reason::HandshakeFailed,
+            _ => reason,
+        }
     }
 
     fn without_client_hello(self) -> Judgement {
@@ -107,33 +136,26 @@ impl Case<'_> {
     }
 
     fn without_server_hello(self) -> Judgement {
-        let server = self.server;
-        if server.sslv2 {
+        if self.server.sslv2 {
             return Judgement::unknown(Security::Tls, Reason::NotRecognized);
         }
-        if server.common.failed {
-            return Judgement::unknown(Security::Unknown, Reason::HandshakeFailed);
-        }
-        match (server.common.stop, self.last) {
+        match self.server.common.stop {
             // A plain answer to a ClientHello refuses it.
-            (Some(Stop::NotTls), _) => Judgement::unknown(Security::Unknown, Reason::HandshakeFailed),
-            (Some(stop), _) => Judgement::unknown(Security::Unknown, self.stopped(stop)),
-            (None, Some(reason)) => Judgement::unknown(Security::Unknown, self.concluded(reason)),
-            (None, None) => Judgement::open(Security::Unknown, Reason::HandshakeIncomplete),
+            Some(Stop::NotTls) => self.unless_more(Security::Unknown, Reason::HandshakeFailed),
+            _ => self.wait_for_server(Security::Unknown),
         }
     }
 
     /// TLS ≤ 1.2: the messages are there to be read.
     fn in_the_clear(self, hello: &ServerHello) -> Judgement {
         let (client, server) = (self.client, self.server);
-        let over = |stop: Option<Stop>| stop.is_some() || self.last.is_some();
-        let server_over = over(server.common.stop);
         let both = client.common.change_cipher_spec && server.common.change_cipher_spec;
         let failed = client.common.failed || server.common.failed;
         let established = if both { Some(true) } else { failed.then_some(false) };
-        // The verdict can stand while the rest of the handshake is still to come.
-        let settled =
-            both || failed || (over(client.common.stop) || client.common.change_cipher_spec) && server_over;
+        // The verdict can stand while the rest of the handshake, and what it tells, is still to come.
+        let settled = both
+            || failed
+            || (self.client_over() || client.common.change_cipher_spec) && self.server_over();
         let known = |state, basis| Judgement { settled, ..Judgement::known(state, basis, established) };
         match &client.certificate {
             // Types of certificate that mark emptiness in a way of their own (RFC 6091).
@@ -144,23 +166,21 @@ impl Case<'_> {
             Some(Sent::Certificates(_)) => return known(ClientCertificate::Presented, Basis::Handshake),
             None => {}
         }
-        // Encryption begins behind the ServerHello only where a session is taken up again (RFC 5246, section 7.3;
-        // RFC 5077, section 3.1).
-        if server.common.change_cipher_spec && !server.done && !server.certificate {
-            return known(ClientCertificate::Resumed, Basis::Resumption);
-        }
+        let server_said_all = server.done || server.common.change_cipher_spec;
         if !client.key_exchange {
-            return if client.common.change_cipher_spec && server.done {
-                Judgement::unknown(Security::Tls, Reason::NotRecognized)
-            } else {
-                // An abbreviated handshake has no key exchange: the server has to show which it is.
-                match (client.common.change_cipher_spec, server.common.stop) {
-                    (true, Some(stop)) => Judgement::unknown(Security::Tls, self.stopped(stop)),
-                    (true, None) if self.last.is_none() => {
-                        Judgement::open(Security::Tls, Reason::HandshakeIncomplete)
-                    }
-                    _ => self.wait_for_client(Security::Tls),
+            // Encryption begins behind the ServerHello only where a session is taken up again (RFC 5246, section 7.3;
+            // RFC 5077, section 3.1). A client that answers that in kind has sent no certificate, and cannot any more.
+            return match (client.common.change_cipher_spec, server.common.change_cipher_spec) {
+                (true, true) if !server.done && !server.certificate => {
+                    known(ClientCertificate::Resumed, Basis::Resumption)
                 }
+                (true, _) if server_said_all => self.unless_more(Security::Tls, Reason::NotRecognized),
+                (true, _) => self.wait_for_server(Security::Tls),
+                // Nobody answered: what the server said decides, once it is certain that nobody will.
+                (false, true) if self.client_over() && !server.done && !server.certificate => {
+                    known(ClientCertificate::Resumed, Basis::Resumption)
+                }
+                (false, _) => self.wait_for_client(Security::Tls),
             };
         }
         if server.certificate_request {
@@ -168,67 +188,65 @@ impl Case<'_> {
                 known(ClientCertificate::Declined, Basis::Handshake)
             } else {
                 // A client that is asked has to answer, if only with an empty list.
-                Judgement::unknown(Security::Tls, Reason::NotRecognized)
+                self.unless_more(Security::Tls, Reason::NotRecognized)
             };
         }
-        if server.done {
+        // A gap may hide the request, but a client that is asked answers before its key exchange.
+        if server_said_all || self.server_over() && hello.version > Version(0x0300) {
             return known(ClientCertificate::NotRequested, Basis::Handshake);
         }
-        match server.common.stop {
-            // A gap may hide the request, but a client that is asked answers before its key exchange.
-            _ if server_over && hello.version > Version(0x0300) => {
-                known(ClientCertificate::NotRequested, Basis::Handshake)
-            }
-            Some(stop) => Judgement::unknown(Security::Tls, self.stopped(stop)),
-            None => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
-        }
+        self.wait_for_server(Security::Tls)
     }
 
     /// TLS 1.3: sizes.
     fn tls_1_3(self, hello: &ServerHello) -> Judgement {
         let (client, server) = (self.client, self.server);
         let unknown = |reason| Judgement::unknown(Security::Tls, reason);
-        let Some(lengths) = Lengths::of(hello.cipher) else { return unknown(Reason::NotRecognized) };
+        let limited = client.hello.as_ref().is_some_and(|hello| hello.has(extension::RECORD_SIZE_LIMIT));
+        let Some(lengths) = Lengths::of(hello.cipher, limited) else { return unknown(Reason::NotRecognized) };
         let hellos = if server.retry { 2 } else { 1 };
         if client.hellos < hellos {
             return self.wait_for_client(Security::Tls);
         }
-        if client.hellos > hellos || client.common.encrypted_handshakes > 0 {
-            return unknown(Reason::NotRecognized);
-        }
-        let client_over = client.common.stop.is_some() || self.last.is_some();
+        let sent = &client.flights[usize::from(server.retry)];
+        // A ClientHello that nobody asked for ends what can be read as a flight; so does a gap or the end.
+        let broken = sent.broken || client.hellos > hellos;
         let early =
             !server.retry && client.hello.as_ref().is_some_and(|hello| hello.has(extension::EARLY_DATA));
         if hello.has(extension::PRE_SHARED_KEY) && !hello.has(extension::CERT_WITH_EXTERN_PSK) {
-            let flight = lengths.flight(&client.common.sizes, Asked::NoAnswer, client_over);
             // Early data hides where the client's flight begins.
-            let established = match flight {
+            let established = match lengths.flight(&sent.sizes, Asked::NoAnswer, false) {
                 _ if early => None,
                 Flight::Finished => Some(true),
                 Flight::Alert => Some(false),
                 _ => None,
             };
-            let settled = early || client_over || client.common.sizes.count > 0;
+            let settled = early || broken || self.client_over() || sent.sizes.count > 0;
             let resumed = Judgement::known(ClientCertificate::Resumed, Basis::Resumption, established);
             return Judgement { settled, ..resumed };
         }
-        let asked = self.asked(lengths, early);
+        let asked = self.asked(lengths, sent, early);
         if early {
             return match asked {
-                Asked::Open => self.wait_for_server(),
+                Asked::Open => self.wait_for_server(Security::Tls),
                 Asked::No => Judgement::known(ClientCertificate::NotRequested, Basis::RecordSizes, None),
                 Asked::Yes | Asked::NoAnswer => unknown(Reason::EarlyDataRefused),
             };
         }
-        if client.common.sizes.count == 0 {
-            return self.wait_for_client(Security::Tls);
+        if sent.sizes.count == 0 {
+            return if broken {
+                self.unless_more(Security::Tls, Reason::NotRecognized)
+            } else {
+                self.wait_for_client(Security::Tls)
+            };
         }
         if asked == Asked::Open {
-            return self.wait_for_server();
+            return self.wait_for_server(Security::Tls);
         }
-        let flight = lengths.flight(&client.common.sizes, asked, client_over);
         let known = |state, established| Judgement::known(state, Basis::RecordSizes, established);
-        match (flight, asked) {
+        // A server that did not ask got nothing, however the client pads.
+        let padded = asked == Asked::No && lengths.may_be_finished(&sent.sizes);
+        match (lengths.flight(&sent.sizes, asked, false), asked) {
             // The two signals contradict each other.
             (Flight::Finished, Asked::Yes) | (Flight::Declined | Flight::Presented, Asked::No) => {
                 unknown(Reason::NotRecognized)
@@ -237,34 +255,31 @@ impl Case<'_> {
             (Flight::Declined, _) => known(ClientCertificate::Declined, Some(true)),
             (Flight::Presented, _) => known(ClientCertificate::Presented, None),
             (Flight::Alert, _) => unknown(Reason::HandshakeFailed),
-            // A server that did not ask got nothing, however the client pads.
-            (Flight::Unclear(_), Asked::No) if !lengths.may_be_alert(&client.common.sizes) => {
-                known(ClientCertificate::NotRequested, None)
-            }
-            (Flight::Unclear(reason), _) => match client.common.stop {
-                Some(stop @ Stop::Missing(_)) => unknown(self.stopped(stop)),
-                _ => unknown(self.concluded(reason)),
+            (Flight::Unclear(_), _) if padded => known(ClientCertificate::NotRequested, None),
+            (Flight::Unclear(reason), _) => unknown(reason),
+            (Flight::Open, _) if broken => self.unless_more(Security::Tls, Reason::NotRecognized),
+            (Flight::Open, _) if self.client_over() && padded => known(ClientCertificate::NotRequested, None),
+            (Flight::Open, _) => match (client.common.stop, lengths.flight(&sent.sizes, asked, true)) {
+                (Some(stop @ Stop::Missing(_)), _) => self.unless_more(Security::Tls, Self::stopped(stop)),
+                (_, Flight::Unclear(reason)) if self.client_over() => {
+                    self.unless_more(Security::Tls, reason)
+                }
+                _ => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
             },
-            (Flight::Open, _) => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
         }
     }
 
     /// Whether the server asked. A client's flight answers a whole flight of the server, so what the client had
     /// acknowledged with its first record bounds the server's flight; with early data it does not.
-    fn asked(self, lengths: Lengths, early: bool) -> Asked {
+    fn asked(self, lengths: Lengths, sent: &Encrypted, early: bool) -> Asked {
         let server = self.server;
-        let over = server.common.stop.is_some() || self.last.is_some();
-        let sizes = server.common.sizes.kept();
-        let bounded = !early && self.client.common.sizes.count > 0 && self.client.first_acked != u64::MAX;
+        let sizes = server.sizes.kept();
+        let bounded = !early && sent.sizes.count > 0 && sent.first_acked != u64::MAX;
         if !bounded {
-            return lengths.asked(sizes, over);
+            return lengths.asked(sizes, self.server_over());
         }
-        let mark = self.client.first_acked;
+        let mark = sent.first_acked;
         let count = sizes.iter().zip(server.placed).take_while(|(_, placed)| *placed <= mark).count();
-        lengths.asked(&sizes[..count], over || self.server_read >= mark)
-    }
-
-    fn wait_for_server(self) -> Judgement {
-        Judgement::open(Security::Tls, Reason::HandshakeIncomplete)
+        lengths.asked(&sizes[..count], self.server_over() || self.server_read >= mark)
     }
 }

@@ -6,7 +6,7 @@ use super::detect::{MAX_PLAINTEXT, sslv2_server_hello};
 use super::messages::{Message, Messages, kind};
 use super::records::{Body, NotARecord, Record, Records, Sink, content};
 use super::server_hello::ServerHello;
-use super::side::{Common, Stop, reason};
+use super::side::{Common, Sizes, Stop, reason};
 use crate::flow::Gap;
 use crate::protocol::Detect;
 
@@ -31,6 +31,8 @@ pub(super) struct ServerSide {
 #[derive(Debug, Default)]
 pub(super) struct ServerLog {
     pub(super) common: Common,
+    /// Encrypted application-data records behind the ServerHello.
+    pub(super) sizes: Sizes,
     messages: Messages,
     reading: Reading,
     alert: AlertReader,
@@ -141,7 +143,7 @@ impl ServerLog {
             }
             (kind::HELLO_REQUEST, _) => {}
             (_, None) => return false,
-            (kind::CERTIFICATE, _) if !self.certificate => {
+            (kind::CERTIFICATE, _) if !self.certificate && !self.done => {
                 self.certificate = true;
                 self.certificates = message.whole.then(|| message.body.into());
             }
@@ -150,6 +152,8 @@ impl ServerLog {
                     self.curve = Some(Group(u16::from_be_bytes([high, low])));
                 }
             }
+            // What comes behind the end of the server's flight would be an answer that changes its mind.
+            (kind::CERTIFICATE | kind::CERTIFICATE_REQUEST, _) if self.done => return false,
             (kind::CERTIFICATE_REQUEST, _) => self.certificate_request = true,
             (kind::SERVER_HELLO_DONE, _) => self.done = true,
             _ => {}
@@ -196,11 +200,11 @@ impl Sink for ServerLog {
             _ if !begun => return Err(NotARecord),
             content::CHANGE_CIPHER_SPEC => self.common.change_cipher_spec = true,
             content::APPLICATION_DATA if self.hello.is_some() => {
-                let place = usize::try_from(self.common.sizes.count).unwrap_or(usize::MAX);
+                let place = usize::try_from(self.sizes.count).unwrap_or(usize::MAX);
                 if let Some(placed) = self.placed.get_mut(place) {
                     *placed = record.at;
                 }
-                self.common.sizes.push(record.length);
+                self.sizes.push(record.length);
             }
             _ => {}
         }

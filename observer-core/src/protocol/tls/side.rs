@@ -64,9 +64,6 @@ impl From<&[u16]> for Sizes {
 /// State that both directions keep.
 #[derive(Debug, Default)]
 pub(super) struct Common {
-    /// Encrypted application-data records: of the client behind its last ClientHello, of the server behind its
-    /// ServerHello.
-    pub(super) sizes: Sizes,
     /// A ChangeCipherSpec was seen.
     pub(super) change_cipher_spec: bool,
     /// Handshake records behind it.

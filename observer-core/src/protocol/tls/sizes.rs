@@ -10,13 +10,18 @@
 //! in one record or several. So a first record longer than an empty Certificate and a Finished together begins a
 //! Certificate, whatever follows, *unless the client pads*. Everything below is there to tell padding apart:
 //!
-//! * a fixed 16 bytes on every record (OpenJDK) shows exactly in the sizes of Finished and empty Certificate;
+//! * a fixed 16 bytes on every record (OpenJDK) shows exactly in the sizes of Finished and empty Certificate. Where a
+//!   client lets the server limit its records (RFC 8449), a fragment of its Certificate could be as long; then these
+//!   sizes say nothing;
+//! * a Certificate is beyond doubt once a CertificateVerify and a Finished of their exact sizes follow it;
 //! * padding to blocks of N bytes makes every length a multiple of N. A first record that is a Finished padded to one
-//!   block *is* N long, so every later record is a multiple of that first one, and one that is not refutes it;
-//! * a first length that no one would choose as a block (no multiple of 8 or 10) refutes it at once. That is what
-//!   makes the answer available while the connection is idle behind the handshake;
-//! * a length that is likely as a block for handshake records alone (OpenSSL can pad those apart) needs a
-//!   CertificateVerify and a Finished of their exact sizes behind it.
+//!   block *is* N long, so every later record is a multiple of that first one, and one that is not refutes it. So a
+//!   Certificate, CertificateVerify and Finished in one record are told with the next record, whatever it is;
+//! * handshake records alone can be padded (OpenSSL from 3.4 on). Where the first length is likely as a block (a
+//!   multiple of 64 or 50), nothing but the exact sizes counts.
+//!
+//! What remains is padding that imitates: to a multiple of 37, 45, 53, 61, 69 or 77, or to a random length for each
+//! record. Nothing on the wire tells it from the real thing where the server's flight does not show whether it asked.
 
 use super::code_point::CipherSuite;
 use super::side::Sizes;
@@ -66,12 +71,14 @@ pub(super) enum Asked {
 pub(super) struct Lengths {
     hash: usize,
     tag: usize,
+    /// Extra bytes of padding that are looked for.
+    paddings: &'static [usize],
 }
 
 impl Lengths {
     /// Hash and tag of a suite (RFC 8446, appendix B.4; RFC 8998; RFC 9150; RFC 9367; AEGIS suites). `None` for any
-    /// other.
-    pub(super) const fn of(suite: CipherSuite) -> Option<Self> {
+    /// other. `limited` if the peers may have agreed on records of any size from 64 bytes on (RFC 8449).
+    pub(super) const fn of(suite: CipherSuite, limited: bool) -> Option<Self> {
         let (hash, tag) = match suite.0 {
             0x1301 | 0x1303 | 0x1304 | 0x1307 | 0x00c6 | 0x00c7 | 0xc103 | 0xc105 => (32, 16),
             0x1302 => (48, 16),
@@ -81,7 +88,7 @@ impl Lengths {
             0xc0b5 => (48, 48),
             _ => return None,
         };
-        Some(Self { hash, tag })
+        Some(Self { hash, tag, paddings: if limited { &[0] } else { &PADDINGS } })
     }
 
     /// A message of `content` bytes alone in an unpadded record.
@@ -115,15 +122,17 @@ impl Lengths {
             // ML-DSA (FIPS 204).
             2420 | 3309 | 4627 => true,
             // RSA from 1024 to 16384 bits.
-            128..=2048 => signature % 64 == 0,
+            128..=2048 => signature.is_multiple_of(64),
             _ => false,
         }
     }
 
     /// Whether a CertificateVerify and a Finished, each alone in a record, stand behind the first record.
     fn has_verified_end(self, records: &[u16]) -> bool {
-        PADDINGS.iter().any(|padding| {
-            records.windows(3).any(|w| {
+        // Only a Certificate in several records stands before them, and all but the last of these are equally full.
+        let lead = records.iter().take_while(|record| records.first() == Some(record)).count();
+        self.paddings.iter().any(|padding| {
+            records.windows(3).take(lead + 1).any(|w| {
                 let [_, verify, finished] = [w[0], w[1], w[2]].map(usize::from);
                 finished == self.finished() + padding
                     && verify.checked_sub(*padding).is_some_and(|verify| self.is_certificate_verify(verify))
@@ -150,7 +159,7 @@ impl Lengths {
         let Some(first) = records.first().copied().map(usize::from) else { return Flight::Open };
         let second = records.get(1).copied().map(usize::from);
         let open = |reason| if complete { Flight::Unclear(reason) } else { Flight::Open };
-        for padding in PADDINGS {
+        for &padding in self.paddings {
             if first == self.finished() + padding {
                 return Flight::Finished;
             }
@@ -188,30 +197,32 @@ impl Lengths {
     /// A first record that is none of the known messages and small: a raw public key (RFC 7250), or padding.
     fn small(self, records: &[u16], complete: bool) -> Flight {
         let first = records.first().map_or(0, |first| usize::from(*first));
-        // The smallest raw key, Ed25519, makes a Certificate of 57 bytes.
-        if first >= self.record(57) && records.len() >= 3 && self.has_verified_end(&records[..3]) {
+        // The smallest raw key, Ed25519, makes a Certificate of 57 bytes. No raw key makes one that is a likely block.
+        let certificate = first >= self.record(57) && !is_round(first - self.tag);
+        if certificate && records.len() >= 3 && self.has_verified_end(&records[..3]) {
             return Flight::Presented;
         }
-        if records.len() < 3 && !complete && first >= self.record(57) {
+        if certificate && records.len() < 3 && !complete {
             return Flight::Open;
         }
-        let aligned = records.iter().take(3).all(|r| usize::from(*r).wrapping_sub(self.tag) % 16 == 0);
+        let aligned = records.iter().take(3).all(|r| usize::from(*r).wrapping_sub(self.tag).is_multiple_of(16));
         Flight::Unclear(if aligned { Reason::Padded } else { Reason::NotRecognized })
     }
 
     fn large(self, first: usize, records: &[u16], asked: Asked, complete: bool) -> Flight {
-        let block = first - self.tag;
-        if block % 8 != 0 && block % 10 != 0 || self.has_verified_end(records) {
+        if self.has_verified_end(records) {
             return Flight::Presented;
         }
+        let block = first - self.tag;
+        let modulus = if block.is_multiple_of(16) { 16 } else { block };
         let refutes = |record: &u16| {
             let inner = usize::from(*record).wrapping_sub(self.tag);
             // A block that a full record has no room for is cut short.
-            inner != FULL && inner % if block % 16 == 0 { 16 } else { block } != 0
+            inner < FULL - 1 && !inner.is_multiple_of(modulus)
         };
         let refuted = records[1..].iter().take(ENOUGH - 1).any(refutes);
         // Handshake records alone may be padded, to a length that someone chose.
-        let chosen = block.is_power_of_two() || block % 512 == 0 || block % 500 == 0;
+        let chosen = block.is_multiple_of(64) || block.is_multiple_of(50);
         // A server that asked rules out a lone Finished, and an empty Certificate that was padded would be followed by
         // a padded Finished.
         let asked_for = asked == Asked::Yes && records.get(1).is_some_and(refutes);
@@ -224,13 +235,10 @@ impl Lengths {
         }
     }
 
-    /// Whether a first client record can only be an alert, an empty Certificate or something that needs its
-    /// successor; such a record does not tell that the client went on with the handshake.
-    pub(super) fn may_be_alert(self, sizes: &Sizes) -> bool {
-        match sizes.kept().first().copied().map(usize::from) {
-            None => true,
-            Some(first) => first == self.tag + 16 || PADDINGS.iter().any(|p| first == self.alert() + p),
-        }
+    /// Whether the first record can hold a Finished, padded or not. A shorter one is an alert, an empty Certificate, or
+    /// a piece of something.
+    pub(super) fn may_be_finished(self, sizes: &Sizes) -> bool {
+        sizes.kept().first().is_some_and(|first| usize::from(*first) >= self.finished())
     }
 
     /// Whether the server's flight holds a CertificateRequest. Answers only for a flight of one message a record:
@@ -238,7 +246,7 @@ impl Lengths {
     /// records belong to the flight.
     pub(super) fn asked(self, records: &[u16], complete: bool) -> Asked {
         let mut open = false;
-        for padding in PADDINGS {
+        for &padding in self.paddings {
             match self.asked_padded(records, padding) {
                 Asked::NoAnswer => {}
                 Asked::Open => open = true,
@@ -251,9 +259,9 @@ impl Lengths {
     fn asked_padded(self, records: &[u16], padding: usize) -> Asked {
         let length =
             |place: usize| records.get(place).map(|record| usize::from(*record).saturating_sub(padding));
-        // EncryptedExtensions alone is 6 bytes and what it grants (a protocol name, the groups of OpenJDK). Together
-        // with the least CertificateRequest it is more.
-        let most = if padding == 0 { 26 } else { 48 };
+        // EncryptedExtensions alone is 6 bytes and what it grants: a protocol name, with OpenJDK its 26 bytes of groups.
+        // The least CertificateRequest (one signature algorithm) in the same record would add 15.
+        let most = if padding == 0 { 20 } else { 46 };
         match length(0) {
             None => return Asked::Open,
             Some(first) if (self.record(6)..=self.record(most)).contains(&first) => {}
@@ -279,4 +287,9 @@ impl Lengths {
             _ => Asked::NoAnswer,
         }
     }
+}
+
+/// Whether a length is one that someone would choose to pad to.
+const fn is_round(block: usize) -> bool {
+    block.is_multiple_of(8) || block.is_multiple_of(10)
 }
