@@ -1,8 +1,10 @@
 //! What the fuzz targets share: a script of two byte streams, and the promises that hold for every one.
 
+use core::fmt::Debug;
+
 use observer_core::flow::{Direction, End, Gap};
-use observer_core::protocol::{Detect, Dissector, Verdict};
-use observer_core::security::{Reason, Security};
+use observer_core::protocol::{Detect, Dissector, Progress, Verdict};
+use observer_core::security::Reason;
 
 /// More than any dissector may hold on to: a handshake message or a request head in each direction, with room.
 const MOST_HELD: usize = 512 << 10;
@@ -49,42 +51,41 @@ pub fn script(mut input: &[u8]) -> Vec<Step<'_>> {
     steps
 }
 
-/// Feeds the script in three ways and checks that no two verdicts contradict each other, however the streams were cut and
-/// whichever came first: they are the same, or one of them is that it is not known.
-pub fn same_verdict_however_fed<D: Dissector>(input: &[u8], new: impl Fn() -> D) {
+/// Feeds the script in three ways and checks that what is learnt of it is the same, however the streams were cut and
+/// whichever came first. `learnt` picks what has to be the same.
+pub fn same_however_fed<D: Dissector, T: PartialEq + Debug>(
+    input: &[u8],
+    new: impl Fn() -> D,
+    learnt: impl Fn(&mut D) -> T,
+) {
     let steps = script(input);
-    let as_written = feed(new(), steps.iter().copied(), usize::MAX);
     let by = |direction| steps.iter().copied().filter(move |step| step.direction() == direction);
-    let client_first = feed(new(), by(Direction::ToServer).chain(by(Direction::ToClient)), 7);
-    let server_first = feed(new(), by(Direction::ToClient).chain(by(Direction::ToServer)), 1);
-    agree(as_written, client_first, "client first, seven bytes at a time");
-    agree(as_written, server_first, "server first, byte by byte");
-    agree(client_first, server_first, "client first, server first");
+    let as_written = feed(new(), steps.iter().copied(), usize::MAX, &learnt);
+    let client_first = feed(new(), by(Direction::ToServer).chain(by(Direction::ToClient)), 7, &learnt);
+    let server_first = feed(new(), by(Direction::ToClient).chain(by(Direction::ToServer)), 1, &learnt);
+    assert_eq!(as_written, client_first, "as written, and the client first, seven bytes at a time");
+    assert_eq!(as_written, server_first, "as written, and the server first, byte by byte");
 }
 
-fn agree(one: Verdict, other: Verdict, how: &str) {
-    let unknown = |it: &Verdict| it.security == Security::Unknown;
-    // TLS of which no more is known agrees with every more exact verdict on TLS.
-    let tls = |it: &Verdict| matches!(it.security, Security::Tls | Security::ServerTls | Security::MutualTls);
-    let vague = |it: &Verdict| it.security == Security::Tls;
-    let agreed = unknown(&one)
-        || unknown(&other)
-        || (one.security, one.client_certificate) == (other.security, other.client_certificate)
-        || (tls(&one) && tls(&other) && (vague(&one) || vague(&other)));
-    assert!(agreed, "{how}: {one:?} contradicts {other:?}");
-}
-
-fn feed<'a, D: Dissector>(mut dissector: D, steps: impl Iterator<Item = Step<'a>>, cut: usize) -> Verdict {
+fn feed<'a, D: Dissector, T>(
+    mut dissector: D,
+    steps: impl Iterator<Item = Step<'a>>,
+    cut: usize,
+    learnt: impl Fn(&mut D) -> T,
+) -> T {
+    let mut stood = None;
     for step in steps {
         match step {
             Step::Data { direction, bytes, acked } => {
                 for piece in bytes.chunks(cut.min(bytes.len()).max(1)) {
-                    dissector.data(direction, piece, acked);
+                    let progress = dissector.data(direction, piece, acked);
                     assert!(dissector.held() <= MOST_HELD, "{} bytes held", dissector.held());
+                    keeps_its_word(&mut stood, progress, dissector.verdict());
                 }
             }
             Step::Gap { direction, length } => {
-                dissector.gap(direction, length, Gap::Unseen);
+                let progress = dissector.gap(direction, length, Gap::Unseen);
+                keeps_its_word(&mut stood, progress, dissector.verdict());
             }
         }
     }
@@ -92,7 +93,17 @@ fn feed<'a, D: Dissector>(mut dissector: D, steps: impl Iterator<Item = Step<'a>
         dissector.end(direction, End::Fin);
     }
     dissector.conclude(Reason::Truncated);
-    dissector.verdict()
+    keeps_its_word(&mut stood, Progress::Decided, dissector.verdict());
+    learnt(&mut dissector)
+}
+
+/// A verdict that stood never changes.
+fn keeps_its_word(stood: &mut Option<Verdict>, progress: Progress, verdict: Verdict) {
+    if let Some(stood) = stood {
+        assert_eq!(*stood, verdict, "a verdict that stood has changed");
+    } else if progress != Progress::Undecided {
+        *stood = Some(verdict);
+    }
 }
 
 /// Once a detector has said yes or no of a prefix, it says the same of everything longer.

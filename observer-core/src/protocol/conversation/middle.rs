@@ -4,16 +4,23 @@
 //! |---|---|
 //! | two TLS records in a row, the first of application data, in either direction | TLS, client certificate unknown |
 //! | one direction begins with a ClientHello, an HTTP request head or an HTTP/2 preface | as from the handshake; that direction is the client's |
-//! | one direction begins with an HTTP response head, the other with no request | plaintext HTTP |
 //! | two TLS records in a row of other kinds | TLS, client certificate unknown |
+//! | one direction begins with an HTTP response head that announces a body, the other with no request | plaintext HTTP |
 //! | anything else, or both directions claim to be the client's | unknown, for the reason that the beginning is missing |
+//!
+//! A response without a body could be the answer to a CONNECT or to an upgrade, behind which anything follows, TLS too.
 //!
 //! All but the first row wait until both directions have spoken or stopped, so that the order of arrival plays no part.
 
 use crate::flow::Direction::{self, ToClient, ToServer};
 use crate::protocol::conversation::Streams;
 use crate::protocol::conversation::detect::{Choice, begins, opened_by_client};
+use crate::protocol::http;
+use crate::protocol::prefix::http_connect::HttpConnect;
 use crate::protocol::{Detect, tls};
+
+/// The longest response head that is looked at.
+const HEAD: usize = 16 * 1024;
 
 /// What one direction begins with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +57,10 @@ pub(crate) fn judge(streams: &Streams) -> Middle {
         [Shape::Request, Shape::Request] | [Shape::Response, Shape::Response] => Middle::Nothing,
         [Shape::Request, _] => Middle::Begins(ToServer),
         [_, Shape::Request] => Middle::Begins(ToClient),
+        [Shape::Records, Shape::Response] | [Shape::Response, Shape::Records] => Middle::Nothing,
+        [Shape::Records, _] | [_, Shape::Records] => Middle::Tls,
         [_, Shape::Response] => Middle::Http(ToServer),
         [Shape::Response, _] => Middle::Http(ToClient),
-        [Shape::Records, _] | [_, Shape::Records] => Middle::Tls,
         _ => Middle::Nothing,
     }
 }
@@ -65,6 +73,8 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     let request = match opened_by_client(bytes) {
         _ if bytes.is_empty() => Detect::NeedMore,
         Ok(Choice::Tls | Choice::Http) => Detect::Yes,
+        // What it leads to is what counts.
+        Ok(_) if HttpConnect::detect(bytes) == Detect::Yes => Detect::Yes,
         // The beginnings of the other protocols are too short to stand out of the middle of a stream.
         Ok(_) => Detect::No,
         Err(true) => Detect::NeedMore,
@@ -83,27 +93,23 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     }
 }
 
-/// A status line of HTTP/1 (RFC 9112, section 4) up to the space behind the code.
+/// A whole response head of HTTP/1 (RFC 9112, section 4) that announces a body.
 fn response(bytes: &[u8]) -> Detect {
-    match begins(bytes, b"HTTP/1.") {
-        Detect::Yes => {}
-        detect => return detect,
+    match http::detect(ToClient, bytes) {
+        Detect::Yes if bytes.starts_with(b"HTTP/1.") => {}
+        Detect::NeedMore => return begins(bytes, b"HTTP/1."),
+        _ => return Detect::No,
     }
-    let digit = |byte: u8| byte.is_ascii_digit();
-    let checks: [(usize, fn(u8) -> bool); 6] = [
-        (7, |byte| byte == b'0' || byte == b'1'),
-        (8, |byte| byte == b' '),
-        (9, |byte| (b'1'..=b'5').contains(&byte)),
-        (10, digit),
-        (11, digit),
-        (12, |byte| byte == b' ' || byte == b'\r'),
-    ];
-    for (at, holds) in checks {
-        match bytes.get(at) {
-            None => return Detect::NeedMore,
-            Some(byte) if !holds(*byte) => return Detect::No,
-            Some(_) => {}
-        }
-    }
-    Detect::Yes
+    let head = bytes.get(..HEAD.min(bytes.len())).unwrap_or_default();
+    let Some(end) = memchr::memmem::find(head, b"\r\n\r\n") else {
+        return if bytes.len() < HEAD { Detect::NeedMore } else { Detect::No };
+    };
+    let announces = |line: &[u8]| {
+        let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':').unwrap_or(line.len()));
+        let length = value.iter().any(|byte| matches!(byte, b'1'..=b'9'));
+        name.eq_ignore_ascii_case(b"content-length") && length
+            || name.eq_ignore_ascii_case(b"transfer-encoding")
+    };
+    let head = head.get(..end).unwrap_or_default();
+    if head.split(|byte| *byte == b'\n').skip(1).any(announces) { Detect::Yes } else { Detect::No }
 }

@@ -13,21 +13,20 @@ impl Dns {
     /// Length, header and question of a standard query.
     pub(crate) fn detect(client: &[u8]) -> Detect {
         let at = |index: usize| client.get(index).copied();
-        let checks: [(usize, fn(u8) -> bool); 8] = [
+        let fits = |index: usize, byte: u8| match index {
             // QR, OPCODE, AA and TC are zero in a query; so are Z and RCODE.
-            (4, |flags| flags & 0xfe == 0),
-            (5, |flags| flags & 0xcf == 0),
-            (6, |questions| questions == 0),
-            (7, |questions| questions == 1),
-            (8, |answers| answers == 0),
-            (9, |answers| answers == 0),
-            (10, |authorities| authorities == 0),
-            (11, |authorities| authorities <= 1),
-        ];
+            4 => byte & 0xfe == 0,
+            5 => byte & 0xcf == 0,
+            // One question, no answer, and at most one authority record (RFC 1995).
+            6 | 8 | 9 | 10 => byte == 0,
+            7 => byte == 1,
+            11 => byte <= 1,
+            _ => true,
+        };
         if client.len() >= 2 && length(client) < 17 {
             return Detect::No;
         }
-        if checks.iter().any(|(index, holds)| at(*index).is_some_and(|byte| !holds(byte))) {
+        if client.iter().take(12).enumerate().any(|(index, byte)| !fits(index, *byte)) {
             return Detect::No;
         }
         match (at(12), at(13)) {

@@ -304,9 +304,8 @@ impl Sink for ClientLog {
             Reading::Alert => {
                 if let Some(alert) = self.alert.feed(bytes) {
                     self.common.note_alert(alert);
-                    self.no_certificate |= alert.description == Alert::NO_CERTIFICATE
-                        && alert.level == 1
-                        && !self.key_exchange;
+                    self.no_certificate |=
+                        alert.description == Alert::NO_CERTIFICATE && alert.level == 1 && !self.key_exchange;
                 }
                 Ok(())
             }

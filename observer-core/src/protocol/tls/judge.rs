@@ -153,9 +153,8 @@ impl Case<'_> {
         let failed = client.common.failed || server.common.failed;
         let established = if both { Some(true) } else { failed.then_some(false) };
         // The verdict can stand while the rest of the handshake, and what it tells, is still to come.
-        let settled = both
-            || failed
-            || (self.client_over() || client.common.change_cipher_spec) && self.server_over();
+        let settled =
+            both || failed || (self.client_over() || client.common.change_cipher_spec) && self.server_over();
         let known = |state, basis| Judgement { settled, ..Judgement::known(state, basis, established) };
         match &client.certificate {
             // Types of certificate that mark emptiness in a way of their own (RFC 6091).
@@ -261,9 +260,7 @@ impl Case<'_> {
             (Flight::Open, _) if self.client_over() && padded => known(ClientCertificate::NotRequested, None),
             (Flight::Open, _) => match (client.common.stop, lengths.flight(&sent.sizes, asked, true)) {
                 (Some(stop @ Stop::Missing(_)), _) => self.unless_more(Security::Tls, Self::stopped(stop)),
-                (_, Flight::Unclear(reason)) if self.client_over() => {
-                    self.unless_more(Security::Tls, reason)
-                }
+                (_, Flight::Unclear(reason)) if self.client_over() => self.unless_more(Security::Tls, reason),
                 _ => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
             },
         }

@@ -205,7 +205,8 @@ impl Lengths {
         if certificate && records.len() < 3 && !complete {
             return Flight::Open;
         }
-        let aligned = records.iter().take(3).all(|r| usize::from(*r).wrapping_sub(self.tag).is_multiple_of(16));
+        let aligned =
+            records.iter().take(3).all(|r| usize::from(*r).wrapping_sub(self.tag).is_multiple_of(16));
         Flight::Unclear(if aligned { Reason::Padded } else { Reason::NotRecognized })
     }
 
