@@ -1,7 +1,7 @@
 //! The verdict on every connection of classic pcap files, one line each: for comparing with what a server said.
 //!
 //! `cargo run -p observer-core --example verdicts -- FILE…`
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a development tool")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "a development tool")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -193,11 +193,12 @@ impl Conversation {
 impl Dissector for Conversation {
     fn data(&mut self, direction: Direction, bytes: &[u8], acked: u64) -> Progress {
         let direction = self.direction(direction);
+        let base = self.streams.of(direction.reversed()).front();
+        let taken = &mut self.streams;
         if let Some(progress) = self.stage.pass(|dissector| {
-            let base = self.streams.of(direction.reversed()).place();
-            dissector.data(direction, bytes, rebased(acked, base))
+            dissector.data(direction, taken.of_mut(direction).skipped(bytes), rebased(acked, base))
         }) {
-            return self.passed(progress);
+            return progress;
         }
         if matches!(self.stage, Stage::Settled(..)) {
             return Progress::Decided;
@@ -211,8 +212,15 @@ impl Dissector for Conversation {
 
     fn gap(&mut self, direction: Direction, length: u64, why: Gap) -> Progress {
         let direction = self.direction(direction);
-        if let Some(progress) = self.stage.pass(|dissector| dissector.gap(direction, length, why)) {
-            return self.passed(progress);
+        let taken = &mut self.streams;
+        if let Some(progress) = self.stage.pass(|dissector| {
+            match taken.of_mut(direction).skipped_gap(length) {
+                // All of it lay in what is skipped.
+                0 if length > 0 && why != Gap::Conflict => dissector.data(direction, &[], u64::MAX),
+                left => dissector.gap(direction, left, why),
+            }
+        }) {
+            return progress;
         }
         self.streams.of_mut(direction).gap(length, why);
         self.advance()
@@ -221,7 +229,7 @@ impl Dissector for Conversation {
     fn end(&mut self, direction: Direction, end: End) -> Progress {
         let direction = self.direction(direction);
         if let Some(progress) = self.stage.pass(|dissector| dissector.end(direction, end)) {
-            return self.passed(progress);
+            return progress;
         }
         self.streams.of_mut(direction).end(end);
         self.advance()

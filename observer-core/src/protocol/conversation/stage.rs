@@ -148,7 +148,7 @@ impl Conversation {
         self.stage = stage;
         let mut progress = Progress::Undecided;
         let places =
-            [Direction::ToServer, Direction::ToClient].map(|direction| self.streams.of(direction).place());
+            [Direction::ToServer, Direction::ToClient].map(|direction| self.streams.of(direction).front());
         for direction in [Direction::ToServer, Direction::ToClient] {
             let base = places[direction.reversed().index()];
             for event in self.streams.of_mut(direction).drain() {
@@ -160,10 +160,6 @@ impl Conversation {
                 progress = passed.unwrap_or(progress);
             }
         }
-        self.passed(progress)
-    }
-
-    pub(super) fn passed(&mut self, progress: Progress) -> Progress {
         progress
     }
 

@@ -69,9 +69,25 @@ impl Stream {
         self.spoke
     }
 
-    /// Offset in the whole stream of the first byte not taken.
-    pub(crate) const fn place(&self) -> u64 {
-        self.place
+    /// Offset in the whole stream of the first byte that is not taken, one that has not come yet if need be.
+    pub(crate) const fn front(&self) -> u64 {
+        self.place + self.skip
+    }
+
+    /// What is left of `bytes` behind those that a reader has taken before they came.
+    pub(crate) fn skipped<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let dropped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
+        self.skip -= dropped as u64;
+        self.place += dropped as u64;
+        bytes.get(dropped..).unwrap_or_default()
+    }
+
+    /// The same for a gap.
+    pub(crate) fn skipped_gap(&mut self, length: u64) -> u64 {
+        let dropped = self.skip.min(length);
+        self.skip -= dropped;
+        self.place += dropped;
+        length - dropped
     }
 
     pub(crate) fn push(&mut self, bytes: &[u8], acked: u64) {
@@ -79,10 +95,7 @@ impl Stream {
             return;
         }
         self.spoke = true;
-        let dropped = usize::try_from(self.skip).unwrap_or(usize::MAX).min(bytes.len());
-        self.skip -= dropped as u64;
-        self.place += dropped as u64;
-        let bytes = bytes.get(dropped..).unwrap_or_default();
+        let bytes = self.skipped(bytes);
         let room = HELD.saturating_sub(self.bytes().len() + self.later_bytes);
         let (kept, lost) = bytes.split_at(room.min(bytes.len()));
         if self.later.is_empty() {
@@ -110,15 +123,12 @@ impl Stream {
     pub(crate) fn gap(&mut self, length: u64, why: Gap) {
         self.spoke = true;
         // What a reader skips by length need not have been seen, unless its place in the stream is in doubt.
-        if self.skip >= length && self.later.is_empty() && why != Gap::Conflict {
-            self.skip -= length;
-            self.place += length;
+        let inside = self.skip >= length && self.later.is_empty() && why != Gap::Conflict;
+        let length = self.skipped_gap(length);
+        if inside {
             return;
         }
-        let skipped = self.skip.min(length);
-        self.skip -= skipped;
-        self.place += skipped;
-        self.later(length - skipped, why);
+        self.later(length, why);
         self.stop_with(Stop::Gap(why));
     }
 
