@@ -97,7 +97,7 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
 fn response(bytes: &[u8]) -> Detect {
     match http::detect(ToClient, bytes) {
         Detect::Yes if bytes.starts_with(b"HTTP/1.") => {}
-        Detect::NeedMore => return begins(bytes, b"HTTP/1."),
+        Detect::NeedMore if begins(bytes, b"HTTP/1.") != Detect::No => return Detect::NeedMore,
         _ => return Detect::No,
     }
     let head = bytes.get(..HEAD.min(bytes.len())).unwrap_or_default();

@@ -70,17 +70,17 @@ impl Http {
 
     /// The client's bytes name the version; the server's do where the client's cannot.
     fn decide(&mut self, last: bool) -> Progress {
-        let [client, server] = &mut self.holds;
-        let more_client = client.next();
-        let over = last
-            || client.is_over()
-            || server.is_over()
-            || matches!(more_client, Some(Next::Gap(..) | Next::End(_)))
-            || more_client.is_none() && !client.is_empty();
+        let [client, server] = &self.holds;
+        // A stream that shows no more than it has, or so much that waiting has to end.
+        let full = last || client.is_over() || server.is_over();
+        let ends = [full || client.is_cut(), full || server.is_cut()];
         let kind = match detect::detect(Direction::ToServer, client.data()) {
             Detect::Yes => detect::kind(Direction::ToServer, client.data()),
-            Detect::NeedMore if !over => return Progress::Undecided,
-            _ => detect::kind(Direction::ToClient, server.data()).or(over.then_some(Kind::Http1)),
+            Detect::NeedMore if !ends[0] => None,
+            _ => match detect::detect(Direction::ToClient, server.data()) {
+                Detect::NeedMore if !ends[1] => None,
+                _ => detect::kind(Direction::ToClient, server.data()).or(Some(Kind::Http1)),
+            },
         };
         let Some(kind) = kind else { return Progress::Undecided };
         self.state = match kind {
