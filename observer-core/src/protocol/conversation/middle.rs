@@ -55,14 +55,22 @@ pub(crate) fn judge(streams: &Streams) -> Middle {
     match shapes {
         [Shape::Open, _] | [_, Shape::Open] => Middle::Wait,
         [Shape::Request, Shape::Request] | [Shape::Response, Shape::Response] => Middle::Nothing,
-        [Shape::Request, _] => Middle::Begins(ToServer),
-        [_, Shape::Request] => Middle::Begins(ToClient),
+        [Shape::Request, _] if !other_tunnel(streams, ToServer) => Middle::Begins(ToServer),
+        [_, Shape::Request] if !other_tunnel(streams, ToClient) => Middle::Begins(ToClient),
+        [Shape::Request, _] | [_, Shape::Request] => Middle::Nothing,
         [Shape::Records, Shape::Response] | [Shape::Response, Shape::Records] => Middle::Nothing,
         [Shape::Records, _] | [_, Shape::Records] => Middle::Tls,
         [_, Shape::Response] => Middle::Http(ToServer),
         [Shape::Response, _] => Middle::Http(ToClient),
         _ => Middle::Nothing,
     }
+}
+
+/// Whether a CONNECT comes with something that is surely not its grant: a refusal may answer an earlier one.
+fn other_tunnel(streams: &Streams, client: Direction) -> bool {
+    let answer = streams.of(client.reversed()).bytes();
+    HttpConnect::detect(streams.of(client).bytes()) == Detect::Yes
+        && !(answer.starts_with(b"HTTP/1.") && answer.get(8..10) == Some(b" 2"))
 }
 
 fn shape(streams: &Streams, direction: Direction) -> Shape {
@@ -72,6 +80,12 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     let response = response(bytes);
     let request = match opened_by_client(bytes) {
         _ if bytes.is_empty() => Detect::NeedMore,
+        // The rest of a CONNECT, not a request.
+        Ok(Choice::Http)
+            if bytes.split(|byte| *byte == b' ').next().is_some_and(|it| b"ONNECT".ends_with(it)) =>
+        {
+            Detect::No
+        }
         Ok(Choice::Tls | Choice::Http) => Detect::Yes,
         // What it leads to is what counts.
         Ok(_) if HttpConnect::detect(bytes) == Detect::Yes => Detect::Yes,
@@ -96,6 +110,8 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
 /// A whole response head of HTTP/1 (RFC 9112, section 4) that announces a body.
 fn response(bytes: &[u8]) -> Detect {
     match http::detect(ToClient, bytes) {
+        // A proxy that asks for credentials is asked for the tunnel again.
+        Detect::Yes if bytes.get(9..12) == Some(b"407") => return Detect::No,
         Detect::Yes if bytes.starts_with(b"HTTP/1.") => {}
         Detect::NeedMore if begins(bytes, b"HTTP/1.") != Detect::No => return Detect::NeedMore,
         _ => return Detect::No,

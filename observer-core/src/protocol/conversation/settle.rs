@@ -23,6 +23,8 @@ pub(crate) fn stopped(stop: Stop, standing: Standing) -> Outcome {
         Outcome::Verdict(verdict, protocol)
     };
     match standing {
+        // Missing bytes could have held what leads to a tunnel.
+        Standing::Http if missing.is_some() => unknown(Reason::TooLittleData, Some(Protocol::Http)),
         Standing::Http => Outcome::Http,
         // What is certain already needs no further bytes, missing or not.
         Standing::Spoken(protocol) => {

@@ -7,7 +7,7 @@
 use crate::flow::Direction::{self, ToClient, ToServer};
 use crate::protocol::Detect;
 use crate::protocol::conversation::{Encapsulation, Notes, Reader, Standing, Step, Streams, begins};
-use crate::protocol::named::Exposed;
+use crate::protocol::named::{Exposed, Protocol};
 use crate::protocol::prefix::{Claim, claim};
 
 /// The longest head that is looked at; longer ones are left to the reader of HTTP.
@@ -131,6 +131,7 @@ impl Reader for HttpConnect {
     }
 
     fn standing(&self) -> Standing {
-        Standing::Http
+        // A request without its answer could have opened a tunnel; one that was refused is all there was.
+        if self.begun[0] > 0 { Standing::Http } else { Standing::MayUpgrade(Protocol::Http) }
     }
 }
