@@ -86,3 +86,60 @@ fn what_is_never_tls_is_never_called_tls_and_what_is_tls_never_plaintext() {
         }
     }
 }
+
+/// Where each direction of a capture is cut: at the same moment of the capture, as a late observer would.
+fn from_the_middle(conversation: &support::Conversation, start: usize, oriented: bool) -> Verdict {
+    let why = Reason::StartedBeforeObserver;
+    let mut reader = Conversation::new(Origin::MidStream { reason: why, oriented });
+    let mut next = [None; 2];
+    for run in conversation.runs.iter().skip(start) {
+        let at = &mut next[run.direction.index()];
+        // Only what follows in order; the rest of a re-ordered capture is left out, as if it had been lost.
+        if at.is_none_or(|at| at == run.offset) {
+            *at = Some(run.offset + run.bytes.len() as u64);
+            Dissector::data(&mut reader, run.direction, &run.bytes, run.acked);
+        }
+    }
+    for direction in [Direction::ToServer, Direction::ToClient] {
+        Dissector::end(&mut reader, direction, End::Fin);
+    }
+    reader.conclude(why);
+    reader.verdict()
+}
+
+#[test]
+fn no_verdict_from_the_middle_of_a_labelled_capture_is_wrong() {
+    let mut seed = 1_u64;
+    for conversation in support::conversations(|_| true) {
+        let label = &conversation.label;
+        let tls = !label.text("tls_version").is_empty();
+        for oriented in [true, false] {
+            for _ in 0..4 {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                let runs = u64::try_from(conversation.runs.len().max(1)).unwrap_or(1);
+                let start = usize::try_from((seed >> 33) % runs).unwrap_or(0);
+                let verdict = from_the_middle(&conversation, start, oriented);
+                let told =
+                    format!("{} from run {start}, oriented {oriented}: {verdict:?}", label.text("file"));
+                if tls {
+                    assert!(!matches!(verdict.security, Security::Plaintext | Security::Ssh), "{told}");
+                    assert_ne!(verdict.security, Security::Other, "{told}");
+                    if let Some(expected) = expected(label)
+                        && verdict.client_certificate != ClientCertificate::Unknown
+                    {
+                        assert_eq!(verdict.client_certificate, expected, "{told}");
+                    }
+                } else if label.text("transport") == "no" && label.text("corpus_case") != "nontls:mysql-plain"
+                {
+                    assert!(
+                        !matches!(
+                            verdict.security,
+                            Security::Tls | Security::ServerTls | Security::MutualTls
+                        ),
+                        "{told}"
+                    );
+                }
+            }
+        }
+    }
+}

@@ -294,3 +294,99 @@ impl Lengths {
 const fn is_round(block: usize) -> bool {
     block.is_multiple_of(8) || block.is_multiple_of(10)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sha256(limited: bool) -> Lengths {
+        Lengths::of(CipherSuite(0x1301), limited).unwrap()
+    }
+
+    fn sha384(limited: bool) -> Lengths {
+        Lengths::of(CipherSuite(0x1302), limited).unwrap()
+    }
+
+    fn flight(records: &[u16]) -> Flight {
+        sha256(false).flight(&records.into(), Asked::NoAnswer, true)
+    }
+
+    #[test]
+    fn tells_the_flights_of_stacks_that_do_not_pad() {
+        assert_eq!(flight(&[53]), Flight::Finished);
+        assert_eq!(flight(&[69]), Flight::Finished);
+        assert_eq!(flight(&[25, 53]), Flight::Declined);
+        assert_eq!(flight(&[41, 69]), Flight::Declined);
+        assert_eq!(flight(&[61, 200]), Flight::Declined);
+        assert_eq!(flight(&[700, 281, 53]), Flight::Presented);
+        assert_eq!(flight(&[74, 89, 53]), Flight::Presented);
+        assert_eq!(flight(&[16401, 3000, 281, 53]), Flight::Presented);
+        assert_eq!(flight(&[529, 529, 300, 281, 53]), Flight::Presented);
+        assert_eq!(flight(&[19]), Flight::Alert);
+    }
+
+    #[test]
+    fn one_long_record_is_a_certificate_only_once_another_shows_that_nobody_pads() {
+        assert_eq!(sha256(false).flight(&[625][..].into(), Asked::NoAnswer, false), Flight::Open);
+        assert_eq!(flight(&[625]), Flight::Unclear(Reason::Padded));
+        assert_eq!(flight(&[625, 60]), Flight::Presented);
+    }
+
+    #[test]
+    fn padding_to_any_block_is_unclear_whatever_was_sent() {
+        for block in (125..=16384_u16).filter(|block| *block > 161) {
+            let record = block + 16;
+            for records in
+                [&[record][..], &[record, record], &[record, record, record, 2 * block.min(8000) + 16]]
+            {
+                let seen = flight(records);
+                let cut = block > 8000 && records.len() > 3;
+                assert!(cut || seen == Flight::Unclear(Reason::Padded), "{records:?}: {seen:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn padding_of_handshake_records_alone_is_unclear_for_likely_blocks() {
+        for block in [256, 512, 768, 1000, 1024, 1500, 4096, 16384_u16] {
+            let seen = flight(&[block + 16, 77, 90, 19]);
+            assert!(matches!(seen, Flight::Unclear(Reason::Padded)), "{block}: {seen:?}");
+        }
+    }
+
+    #[test]
+    fn a_limit_on_records_makes_fragments_that_look_like_padded_messages() {
+        // SHA-384: a Certificate in fragments of 68 and 76 bytes.
+        for fragment in [85, 93] {
+            let records: &[u16] = &[fragment, fragment, fragment, fragment];
+            let seen = sha384(true).flight(&records.into(), Asked::NoAnswer, true);
+            assert!(matches!(seen, Flight::Unclear(_)), "{fragment}: {seen:?}");
+        }
+        assert_eq!(sha384(false).flight(&[85][..].into(), Asked::NoAnswer, true), Flight::Finished);
+    }
+
+    #[test]
+    fn a_request_is_never_missed_in_a_record_that_could_hold_one() {
+        // EncryptedExtensions (6) and the least CertificateRequest (15) together, then the rest one by one.
+        assert_eq!(sha256(false).asked(&[38, 700, 281, 53], true), Asked::NoAnswer);
+        assert_eq!(sha256(false).asked(&[23, 700, 281, 53], true), Asked::No);
+        assert_eq!(sha256(false).asked(&[23, 80, 700, 281, 53], true), Asked::Yes);
+    }
+
+    #[test]
+    fn an_answer_never_changes_with_further_records() {
+        let lengths = [19, 23, 25, 32, 41, 53, 61, 69, 74, 89, 281, 528, 625, 793, 16401_u16];
+        for a in lengths {
+            for b in lengths {
+                for c in lengths {
+                    let mut before = Flight::Open;
+                    for end in 1..=3 {
+                        let now = sha256(false).flight(&[a, b, c][..end].into(), Asked::NoAnswer, false);
+                        assert!(before == Flight::Open || now == before, "{a} {b} {c}: {before:?}, {now:?}");
+                        before = now;
+                    }
+                }
+            }
+        }
+    }
+}
