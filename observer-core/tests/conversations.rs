@@ -421,6 +421,27 @@ fn layers_nested_too_deep_are_not_recognised() {
 }
 
 #[test]
+fn a_client_hello_that_nobody_asked_for_changes_nothing_in_any_order() {
+    // Behind the whole flight and in the midst of it: what stood before it decides, whichever side is read first.
+    let talk = tls();
+    let hello = talk[0].1.clone();
+    let whole: Vec<u8> =
+        talk.iter().filter(|said| said.0 == Direction::ToServer).flat_map(|said| said.1.clone()).collect();
+    let answer: Vec<u8> =
+        talk.iter().filter(|said| said.0 == Direction::ToClient).flat_map(|said| said.1.clone()).collect();
+    let mut at = 0;
+    while at + 5 <= whole.len() {
+        let length = usize::from(u16::from_be_bytes([whole[at + 3], whole[at + 4]]));
+        at += 5 + length;
+        let flight =
+            [&whole[hello.len()..at.max(hello.len())], &hello[..], &whole[at.max(hello.len())..]].concat();
+        let seen = seen(&[client(&hello), server(&answer), client(flight)]);
+        let fits = [ClientCertificate::Presented, ClientCertificate::Unknown];
+        assert!(fits.contains(&seen.verdict.client_certificate), "{seen:?}");
+    }
+}
+
+#[test]
 fn commands_injected_behind_an_accepted_upgrade_are_counted() {
     let mut talk = vec![
         server("220 mail.test ESMTP\r\n"),
