@@ -3,6 +3,7 @@
 //! It is deliberately naive (no overlaps, no wrap-around): it stands beside the real reassembly, not for it.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
+pub mod spoken;
 pub mod talk;
 
 use std::collections::BTreeMap;
