@@ -5,8 +5,8 @@ mod support;
 
 use observer_core::engine::Origin;
 use observer_core::flow::{Direction, Gap};
-use observer_core::protocol::named::{Exposed, Protocol};
-use observer_core::protocol::{Conversation, Dissector, Encapsulation, Progress};
+use observer_core::protocol::named::Protocol;
+use observer_core::protocol::{Conversation, Dissector, Progress};
 use observer_core::security::{ClientCertificate, Reason, Security};
 use proptest::prelude::*;
 use support::spoken::{SECRET, plain, tls, wrapped};

@@ -18,7 +18,7 @@
 //!   block *is* N long, so every later record is a multiple of that first one, and one that is not refutes it. So a
 //!   Certificate, CertificateVerify and Finished in one record are told with the next record, whatever it is;
 //! * handshake records alone can be padded (OpenSSL from 3.4 on). Where the first length is likely as a block (a
-//!   multiple of 64 or 50), nothing but the exact sizes counts.
+//!   multiple of 128 or 100), nothing but the exact sizes counts.
 //!
 //! What remains is padding that imitates: to a multiple of 37, 45, 53, 61, 69 or 77, or to a random length for each
 //! record. Nothing on the wire tells it from the real thing where the server's flight does not show whether it asked.
@@ -223,7 +223,7 @@ impl Lengths {
         };
         let refuted = records[1..].iter().take(ENOUGH - 1).any(refutes);
         // Handshake records alone may be padded, to a length that someone chose.
-        let chosen = block.is_multiple_of(64) || block.is_multiple_of(50);
+        let chosen = block.is_multiple_of(128) || block.is_multiple_of(100);
         // A server that asked rules out a lone Finished, and an empty Certificate that was padded would be followed by
         // a padded Finished.
         let asked_for = asked == Asked::Yes && records.get(1).is_some_and(refutes);
