@@ -62,7 +62,7 @@ fn open(packet: &Packet<'_>, key: FaceKey, direction: Direction, isns: [Option<u
 fn events<'a>(packets: impl Iterator<Item = &'a Packet<'a>>) -> Vec<Event> {
     let context =
         Context { seed: Seed(Box::default()), hostname: None, log: None, since: Timestamp::default() };
-    let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1) };
+    let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1), connections: 1000 };
     let mut joiner = Joiner::new(context, limits);
     let mut engine = Engine::new(Limits::default());
     let mut table = Table::new(64, 1);

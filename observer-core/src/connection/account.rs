@@ -4,9 +4,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::known::Known;
+use super::losses::Sum;
 use super::{Party, Process, Seed};
-use crate::engine::{Facts, Orientation};
-use crate::engine::{Lost, Origin, Role};
+use crate::engine::{Facts, LossPlace, Orientation, Origin, Role};
 use crate::event::{
     Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
     Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField,
@@ -32,21 +32,21 @@ pub struct Context {
 }
 
 impl Context {
-    /// The event that tells a loss.
-    #[must_use]
-    pub fn loss(&self, lost: &Lost) -> Event {
-        let loss =
-            Loss { place: lost.place, records: lost.records, bytes: lost.bytes, since: When(self.since) };
-        let id = format!("loss-{:?}-{}-{}", lost.place, lost.time.0, lost.records).to_lowercase();
-        let mut event = self.event(lost.time, id, Action::Loss, 4);
-        event.control_plane.loss.push(loss);
+    /// The event that tells losses, each summed up since the observation began.
+    pub(super) fn losses(&self, time: Timestamp, sums: impl Iterator<Item = (LossPlace, Sum)>) -> Event {
+        let id = format!("{}-loss-{}", self.seed.name(), time.0);
+        let mut event = self.event(time, id, Action::Loss, 4);
+        event.control_plane.loss = sums
+            .map(|(place, Sum { records, bytes })| Loss { place, records, bytes, since: When(self.since) })
+            .collect();
         event
     }
 
     /// The event that tells how the observer fares.
     #[must_use]
     pub fn heartbeat(&self, time: Timestamp, heartbeat: Heartbeat) -> Event {
-        let mut event = self.event(time, format!("heartbeat-{}", time.0), Action::Heartbeat, 1);
+        let mut event =
+            self.event(time, format!("{}-heartbeat-{}", self.seed.name(), time.0), Action::Heartbeat, 1);
         event.control_plane.heartbeat = Some(heartbeat);
         event
     }

@@ -13,6 +13,12 @@ use crate::engine::Opened;
 pub struct Seed(pub Box<[u8]>);
 
 impl Seed {
+    /// What tells this observation's events from any other's: 64 bits in hex.
+    #[must_use]
+    pub fn name(&self) -> String {
+        hex(&Sha256::digest(&self.0)[..8])
+    }
+
     /// The id of the connection whose first face is `opened`: 128 bits in hex.
     #[must_use]
     pub fn connection(&self, opened: &Opened) -> Arc<str> {

@@ -10,6 +10,7 @@ use foldhash::fast::RandomState;
 
 use super::account::Context;
 use super::known::{End, Known, MAX_FACES, Stage};
+use super::losses::Losses;
 use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
@@ -23,6 +24,9 @@ pub struct JoinerLimits {
     pub hold: Duration,
     /// How long a connection with one closed face waits for the other face to close.
     pub close: Duration,
+    /// Connections at one time; beyond it, ends that wait for the other end are told as they are. Open connections are
+    /// bounded by the engine.
+    pub connections: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +53,7 @@ pub struct Joiner {
     connections: Order<Known, List, 3>,
     faces: HashMap<FaceKey, u32, RandomState>,
     numbers: HashMap<(u32, u32), u32, RandomState>,
+    losses: Losses,
     now: Timestamp,
 }
 
@@ -62,6 +67,7 @@ impl Joiner {
             connections: Order::new(),
             faces: HashMap::default(),
             numbers: HashMap::default(),
+            losses: Losses::default(),
             now: Timestamp::default(),
         }
     }
@@ -134,7 +140,10 @@ impl Joiner {
                 }
                 self.close_if_due(key, out);
             }
-            Report::Lost(lost) => out(self.context.loss(&lost)),
+            Report::Lost(lost) => {
+                self.now = self.now.max(lost.time);
+                self.losses.add(&lost);
+            }
             Report::Enough(_) | Report::RequestsOnly(_) => {}
         }
     }
@@ -142,6 +151,9 @@ impl Joiner {
     /// Tells what has waited long enough by `now`.
     pub fn advance(&mut self, now: Timestamp, out: &mut impl FnMut(Event)) {
         self.now = self.now.max(now);
+        if let Some(news) = self.losses.due(self.now) {
+            out(self.context.losses(self.now, news.into_iter()));
+        }
         while let Some(index) = self.connections.oldest(List::Ready) {
             let since = match self.connections.value(index).map(|known| known.stage) {
                 Some(Stage::Ready { since }) => since,
@@ -170,6 +182,9 @@ impl Joiner {
                     List::Quiet | List::Closing => self.close(index, out),
                 }
             }
+        }
+        if let Some(news) = self.losses.news(self.now) {
+            out(self.context.losses(self.now, news.into_iter()));
         }
     }
 
@@ -252,6 +267,10 @@ impl Joiner {
             return;
         }
         self.connections.put_last(index, List::Closing);
+        while self.connections.len() > self.limits.connections {
+            let Some(oldest) = self.connections.oldest(List::Closing) else { break };
+            self.close(oldest, out);
+        }
     }
 
     fn close(&mut self, index: u32, out: &mut impl FnMut(Event)) {
@@ -286,8 +305,9 @@ mod tests {
     use crate::security::{Basis, ClientCertificate, Reason, Security};
 
     const LIVE: JoinerLimits =
-        JoinerLimits { hold: Duration::from_millis(2), close: Duration::from_millis(500) };
-    const CAPTURE: JoinerLimits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(2) };
+        JoinerLimits { hold: Duration::from_millis(2), close: Duration::from_millis(500), connections: 1000 };
+    const CAPTURE: JoinerLimits =
+        JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(2), connections: 1000 };
 
     struct Bench {
         joiner: Joiner,

@@ -4,6 +4,7 @@ mod account;
 mod id;
 mod joiner;
 mod known;
+mod losses;
 mod party;
 
 pub use account::Context;

@@ -44,6 +44,8 @@ pub(super) struct Face {
     pub(super) numbers_told: bool,
     /// The source's account of the end, which waits for segments that it overtook.
     pub(super) closed: Option<Closed>,
+    /// Reading on was given up to stay within the engine's memory: requests may be missed.
+    pub(super) reading_given_up: bool,
     /// What `held` was when it was last added to the engine's sum.
     pub(super) accounted: usize,
     origin: Origin,
@@ -72,6 +74,7 @@ impl Face {
             missing: MissingBytes::default(),
             numbers_told: false,
             closed: None,
+            reading_given_up: false,
             accounted: 0,
             origin: opened.origin,
             handshake: opened.origin == Origin::Handshake,
@@ -164,6 +167,11 @@ impl Face {
             )
         {
             facts.verdict.reason = Some(Reason::Lost);
+        }
+        if self.reading_given_up
+            && let Some(http) = &mut facts.http
+        {
+            (http.counts.missed_unknown, http.counts.stopped) = (true, true);
         }
         if self.conflict && self.stage != Stage::Classified {
             facts.verdict = Verdict { reason: Some(Reason::ConflictingSegments), ..Verdict::default() };

@@ -143,6 +143,8 @@ pub enum LossPlace {
     RequestRate,
     /// A table of the observer's own was full.
     ObserverTable,
+    /// A payload record of a connection whose opening was lost.
+    Unannounced,
     /// A record did not decode.
     Decode,
     /// A sink's queue was full.

@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 
 use super::face::{Face, Stage};
 use super::tls_facts::Memory;
-use super::{Closed, Copied, Ending, FaceKey, Input, Opened, Report};
+use super::{Closed, Copied, Ending, FaceKey, Input, LossPlace, Opened, Report};
 use crate::flow::{Direction, Segment};
 use crate::order::Order;
 use crate::protocol::Progress;
@@ -25,7 +25,8 @@ pub struct Limits {
     pub linger: Duration,
     /// Faces at one time. The one that was quiet longest is given up for a new one, a decided one first.
     pub faces: usize,
-    /// Bytes of heap for all undecided faces. At the bound the oldest undecided one gets its verdict as it stands.
+    /// Bytes of heap for everything that is being read. At the bound the oldest undecided face gets its verdict as it
+    /// stands; where all have theirs, the one that was quiet longest is read no further.
     pub held: usize,
 }
 
@@ -47,6 +48,8 @@ enum List {
     Silent,
     /// Verdict open, the one that began to talk first comes first.
     Talking,
+    /// The verdict stands, and requests are read on; the one that was quiet longest comes first.
+    Reading,
     /// The verdict stands; the one that was quiet longest comes first.
     Settled,
     /// Ended; the one that ended first comes first.
@@ -63,7 +66,7 @@ impl From<List> for usize {
 #[derive(Debug)]
 pub struct Engine {
     limits: Limits,
-    faces: Order<Face, List, 4>,
+    faces: Order<Face, List, 5>,
     index: HashMap<FaceKey, u32, RandomState>,
     held: usize,
     memory: Memory,
@@ -127,7 +130,14 @@ impl Engine {
                 if let Some(face) = face.and_then(|index| self.faces.value(index)) {
                     face.lost(lost.records);
                 }
-                out(Report::Lost(lost));
+                // What a ring or the rate cost one connection is told with that connection; the source tells the sum.
+                let summed = matches!(
+                    lost.place,
+                    LossPlace::LifecycleRing | LossPlace::PayloadRing | LossPlace::RequestRate
+                );
+                if lost.key.is_none() || !summed {
+                    out(Report::Lost(lost));
+                }
                 true
             }
         }
@@ -165,7 +175,7 @@ impl Engine {
     /// The observation ends: every face that is still open is told as such.
     pub fn finish(&mut self, now: Timestamp, out: &mut impl FnMut(Report)) {
         self.now = self.now.max(now);
-        for list in [List::Closing, List::Settled, List::Talking, List::Silent] {
+        for list in [List::Closing, List::Settled, List::Reading, List::Talking, List::Silent] {
             while let Some(index) = self.faces.oldest(list) {
                 if let Some(face) = self.faces.value(index)
                     && face.closed.is_none()
@@ -180,7 +190,7 @@ impl Engine {
     fn opened(&mut self, opened: Opened, out: &mut impl FnMut(Report)) {
         self.now = self.now.max(opened.time);
         while self.faces.len() >= self.limits.faces.max(1) {
-            let oldest = [List::Closing, List::Settled, List::Silent, List::Talking]
+            let oldest = [List::Closing, List::Settled, List::Reading, List::Silent, List::Talking]
                 .into_iter()
                 .find_map(|list| self.faces.oldest(list));
             let Some(index) = oldest else { break };
@@ -220,9 +230,8 @@ impl Engine {
             if face.progress == Progress::Decided && face.is_read() {
                 self.hear_out(index, out);
             }
-            if open {
-                self.faces.put_last(index, List::Settled);
-            }
+            self.put_by_reading(index, open);
+            self.account(index, out);
         } else {
             if face.stage == Stage::Silent && segment.len > 0 {
                 face.stage = Stage::Talking { since: segment.time };
@@ -292,10 +301,15 @@ impl Engine {
             out(Report::Enough(key));
             face.stop();
         }
-        let accounted = core::mem::take(&mut face.accounted);
-        self.held = self.held.saturating_sub(accounted);
-        if open {
-            self.faces.put_last(index, List::Settled);
+        self.put_by_reading(index, open);
+        self.account(index, out);
+    }
+
+    /// A classified face stands among those that are read on, or among those that are not.
+    fn put_by_reading(&mut self, index: u32, open: bool) {
+        if open && let Some(face) = self.faces.value(index) {
+            let list = if face.is_read() { List::Reading } else { List::Settled };
+            self.faces.put_last(index, list);
         }
     }
 
@@ -307,6 +321,16 @@ impl Engine {
             out(Report::Learned { key: face.key, facts });
         }
         face.stop();
+    }
+
+    /// There is no room to read on.
+    fn give_up_reading(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+        if let Some(face) = self.faces.value(index) {
+            face.reading_given_up = true;
+        }
+        self.hear_out(index, out);
+        self.put_by_reading(index, true);
+        self.account(index, out);
     }
 
     /// The time for a verdict is up, or there is no room to wait for one.
@@ -322,11 +346,10 @@ impl Engine {
         let Some(face) = self.faces.value(index) else { return };
         face.stage = Stage::Classified;
         let key = face.key;
-        if let Some(mut facts) = face.facts(&mut self.memory) {
-            facts.verdict.reason = Some(Reason::NoData);
+        if let Some(facts) = face.facts(&mut self.memory) {
             out(Report::Classified { key, time, facts });
         }
-        self.faces.put_last(index, List::Settled);
+        self.put_by_reading(index, true);
     }
 
     fn evict(&mut self, index: u32, out: &mut impl FnMut(Report)) {
@@ -381,18 +404,21 @@ impl Engine {
         });
     }
 
-    /// Keeps the sum of what undecided faces hold, and the sum within its bound.
+    /// Keeps the sum of what is held for reading, and the sum within its bound: the verdict that has waited longest is
+    /// given as it stands; when all have one, the connection that was quiet longest is read no further.
     fn account(&mut self, index: u32, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
-        if face.stage == Stage::Classified {
-            return;
-        }
-        let held = face.held();
+        let held = if face.is_read() { face.held() } else { 0 };
         let before = core::mem::replace(&mut face.accounted, held);
         self.held = (self.held + held).saturating_sub(before);
         while self.held > self.limits.held {
-            let Some(oldest) = self.faces.oldest(List::Talking) else { break };
-            self.give_verdict(oldest, self.now, Reason::Evicted, out);
+            if let Some(oldest) = self.faces.oldest(List::Talking) {
+                self.give_verdict(oldest, self.now, Reason::Evicted, out);
+            } else if let Some(oldest) = self.faces.oldest(List::Reading) {
+                self.give_up_reading(oldest, out);
+            } else {
+                break;
+            }
         }
     }
 }

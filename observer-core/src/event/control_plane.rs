@@ -54,7 +54,7 @@ pub struct ControlPlane {
     /// What is missing of the connection's bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub missing: Option<MissingBytes>,
-    /// What the observer lost; on `loss` and `heartbeat` events.
+    /// What the observer lost; on `loss` events.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub loss: Vec<Loss>,
     /// How the observer fares; on `heartbeat` events.

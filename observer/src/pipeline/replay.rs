@@ -70,7 +70,8 @@ impl Replay {
             since: Timestamp::default(),
         };
         // Both faces of a connection are in the capture before its first byte, so no verdict waits for one.
-        let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1) };
+        let limits =
+            JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1), connections: 65_536 };
         let mut telling =
             Telling { joiner: Joiner::new(context, limits), live: stream.is_live(), closed: 0, sink };
         let (router, shards) = analysis::begin(self.verdict_timeout);

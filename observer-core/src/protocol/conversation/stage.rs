@@ -7,7 +7,7 @@ use crate::protocol::conversation::settle::{Outcome, awaited, stopped};
 use crate::protocol::conversation::{
     Conversation, DEPTH, Encapsulation, Later, Orientation, Reader, Step, Streams, rebased,
 };
-use crate::protocol::http::{Http, Secret};
+use crate::protocol::http::{Http, Items, Secret};
 use crate::protocol::named::{Exposed, Protocol};
 use crate::protocol::tls::Tls;
 use crate::protocol::{Dissector, Progress, Verdict};
@@ -73,7 +73,7 @@ impl Conversation {
                     let Some(stop) = self.streams.of(direction).stop() else { return Progress::Undecided };
                     let Stage::Reader(reader) = &self.stage else { return Progress::Undecided };
                     match stopped(stop, reader.standing()) {
-                        Outcome::Http => return self.hand_over(Stage::Http(Box::default())),
+                        Outcome::Http => return self.hand_over(http_counted()),
                         Outcome::Verdict(verdict, protocol) => return self.settle(verdict, protocol),
                     }
                 }
@@ -92,7 +92,7 @@ impl Conversation {
                 }
                 Step::Http => {
                     self.connecting = self.concluded.is_none();
-                    return self.hand_over(Stage::Http(Box::default()));
+                    return self.hand_over(http_counted());
                 }
                 Step::Reject => return self.settle(other(), None),
             }
@@ -110,7 +110,7 @@ impl Conversation {
                 return None;
             }
             Choice::Tls => Stage::Tls(Tls::new()),
-            Choice::Http => Stage::Http(Box::default()),
+            Choice::Http => http_counted(),
             Choice::Nothing => return Some(self.settle(other(), None)),
             Choice::TooLittle(stop) => {
                 let promised = self.notes.encapsulation.last().is_some_and(|layer| layer.promises_tls());
@@ -242,6 +242,12 @@ impl Dissector for Tunnel<'_> {
     fn held(&self) -> usize {
         self.0.memory()
     }
+}
+
+/// A reader of HTTP that keeps what sums up. Requests one by one wait for somebody to take them: until then a queue of
+/// them for each connection would be held for nothing.
+fn http_counted() -> Stage {
+    Stage::Http(Box::new(Http::with_items(Items::Counted)))
 }
 
 fn other() -> Verdict {

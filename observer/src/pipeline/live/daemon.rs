@@ -30,6 +30,8 @@ const QUESTIONS: usize = 16_384;
 const HOLD: Duration = Duration::from_millis(1);
 /// How long a closed end waits for the other end to close.
 const CLOSE: Duration = Duration::from_millis(500);
+/// Connections that are known at one time, with those whose other end is waited for.
+const CONNECTIONS: usize = 150_000;
 /// How often the daemon says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
@@ -90,7 +92,10 @@ impl Daemon {
         let listeners: Arc<OnceLock<HashMap<u64, Box<Party>>>> = Arc::new(OnceLock::new());
         let ears = Ears {
             engine: Engine::new(limits),
-            joiner: Joiner::new(context.clone(), JoinerLimits { hold: HOLD, close: CLOSE }),
+            joiner: Joiner::new(
+                context.clone(),
+                JoinerLimits { hold: HOLD, close: CLOSE, connections: CONNECTIONS },
+            ),
             control: Arc::clone(&control),
             events: sender,
             counts: Arc::clone(&counts),

@@ -294,7 +294,7 @@ impl Faces {
             let bytes = u64::from(record.len);
             hear.input(Input::Lost(Lost {
                 time,
-                place: LossPlace::LifecycleRing,
+                place: LossPlace::Unannounced,
                 key: None,
                 records: 1,
                 bytes,

@@ -97,7 +97,7 @@ impl<H: Hear + Send + 'static> Live<H> {
             shared: Arc::clone(&shared),
             faces,
             hear,
-            told_lost: (0, 0, 0),
+            told_lost: [(0, 0); 6],
             sweep: super::sweep::Sweep::default(),
             #[cfg(feature = "kernel-log")]
             diagnostics: super::diagnostics::Diagnostics::new(&mut ebpf),

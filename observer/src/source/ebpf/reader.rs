@@ -65,7 +65,8 @@ pub(super) struct Reader<H> {
     pub(super) shared: Arc<Shared>,
     pub(super) faces: Faces,
     pub(super) hear: H,
-    pub(super) told_lost: (u64, u64, u64),
+    /// Records and bytes of each place that were told as lost.
+    pub(super) told_lost: [(u64, u64); 6],
     pub(super) sweep: Sweep,
     #[cfg(feature = "kernel-log")]
     pub(super) diagnostics: super::diagnostics::Diagnostics,
@@ -198,27 +199,21 @@ impl<H: Hear> Reader<H> {
     fn tell_losses(&mut self) {
         let Ok(counters) = self.control.counters() else { return };
         let time = Clock::now().utc(Clock::monotonic());
-        let now = (counters.lifecycle.dropped(), counters.payload.dropped(), counters.payload_bytes_lost);
-        let before = std::mem::replace(&mut self.told_lost, now);
-        if now.0 > before.0 {
-            let records = now.0 - before.0;
-            self.hear.input(Input::Lost(Lost {
-                time,
-                place: LossPlace::LifecycleRing,
-                key: None,
-                records,
-                bytes: 0,
-            }));
-        }
-        if now.1 > before.1 {
-            let (records, bytes) = (now.1 - before.1, now.2.saturating_sub(before.2));
-            self.hear.input(Input::Lost(Lost {
-                time,
-                place: LossPlace::PayloadRing,
-                key: None,
-                records,
-                bytes,
-            }));
+        let undecoded = self.shared.received.undecoded.load(Ordering::Relaxed);
+        let sums = [
+            (LossPlace::LifecycleRing, counters.lifecycle.dropped(), 0),
+            (LossPlace::PayloadRing, counters.payload.dropped(), counters.payload_bytes_lost),
+            (LossPlace::KernelTable, counters.no_storage, 0),
+            (LossPlace::KernelRead, counters.unreadable + counters.uncopied, 0),
+            (LossPlace::RequestRate, 0, counters.bytes_skipped),
+            (LossPlace::Decode, undecoded, 0),
+        ];
+        for ((place, records, bytes), told) in sums.into_iter().zip(&mut self.told_lost) {
+            let before = std::mem::replace(told, (records, bytes));
+            let (records, bytes) = (records.saturating_sub(before.0), bytes.saturating_sub(before.1));
+            if records > 0 || bytes > 0 {
+                self.hear.input(Input::Lost(Lost { time, place, key: None, records, bytes }));
+            }
         }
     }
 }
