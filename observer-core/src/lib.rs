@@ -12,6 +12,7 @@ pub mod event;
 pub mod flow;
 mod order;
 pub mod packet;
+pub mod party;
 pub mod protocol;
 pub mod security;
 pub mod time;

@@ -3,15 +3,16 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use super::Seed;
 use super::known::Known;
 use super::losses::Sum;
-use super::{Party, Process, Seed};
 use crate::engine::{Facts, LossPlace, Orientation, Origin, Role};
 use crate::event::{
     Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
     Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField,
     ProcessField, SCHEMA, SocketState, Source, When, community_id,
 };
+use crate::party::{Party, Process};
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;
 

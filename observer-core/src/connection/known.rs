@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::Party;
 use crate::engine::Facts;
 use crate::engine::{Ending, FaceKey, Opened, Origin, Role};
 use crate::event::MissingBytes;
+use crate::party::Party;
 use crate::protocol::Verdict;
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;

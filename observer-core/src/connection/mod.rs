@@ -5,9 +5,8 @@ mod id;
 mod joiner;
 mod known;
 mod losses;
-mod party;
 
+pub use crate::party::{Party, Process};
 pub use account::Context;
 pub use id::Seed;
 pub use joiner::{Joiner, JoinerLimits};
-pub use party::{Party, Process};

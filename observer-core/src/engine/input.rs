@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::connection::Party;
 use crate::flow::{Direction, Segment};
+use crate::party::Party;
 use crate::security::Reason;
 use crate::time::Timestamp;
 

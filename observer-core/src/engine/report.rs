@@ -1,8 +1,8 @@
 //! What the engine has to say of a face.
 
 use super::{Ending, FaceKey, Facts, Lost, Opened};
-use crate::connection::Party;
 use crate::event::MissingBytes;
+use crate::party::Party;
 use crate::security::Reason;
 use crate::time::Timestamp;
 

@@ -1,4 +1,12 @@
-//! One end of a connection: which program, where.
+//! One end of a connection: which program, which part of Kubernetes, in which pod, on which node.
+
+mod component;
+mod pod;
+
+pub use component::{Component, Distribution};
+pub use pod::{Named, Pod};
+
+use std::sync::Arc;
 
 /// A process, named so that a re-used pid is told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,7 +21,7 @@ pub struct Process {
     pub executable: Option<String>,
 }
 
-/// The owner of one local end of a connection.
+/// The owner of one end of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Party {
     /// Who holds the socket now; for a connection that was just opened, who opened it.
@@ -29,6 +37,12 @@ pub struct Party {
     pub netns: Option<u32>,
     /// Container id, from the cgroup path.
     pub container_id: Option<String>,
+    /// What part of Kubernetes the process is, by its executable and arguments; `None` for any other program.
+    pub component: Option<Component>,
+    /// The pod that the process belongs to, or that has the address.
+    pub pod: Option<Arc<Pod>>,
+    /// The node's name, where it is known.
+    pub node: Option<Arc<str>>,
     /// Why the process is missing, in words of the event stream.
     pub missing: Option<&'static str>,
 }
