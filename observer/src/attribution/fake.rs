@@ -21,7 +21,7 @@ impl Fake {
         fs::create_dir_all(proc.join("1/ns")).unwrap();
         fs::create_dir_all(&cgroup).unwrap();
         symlink("pid:[4026531836]", proc.join("1/ns/pid")).unwrap();
-        Self { _folder: folder, roots: Roots { proc, cgroup: Some(cgroup) } }
+        Self { _folder: folder, roots: Roots { proc, cgroup: Some(cgroup), pod_logs: None } }
     }
 
     pub(crate) fn roots(&self) -> &Roots {
@@ -46,6 +46,12 @@ impl Fake {
 
     pub(crate) fn environment(&self, pid: u32, variables: &str) -> &Self {
         fs::write(self.roots.proc.join(pid.to_string()).join("environ"), variables).unwrap();
+        self
+    }
+
+    pub(crate) fn arguments(&self, pid: u32, words: &[&str]) -> &Self {
+        let line: String = words.iter().flat_map(|word| [*word, "\0"]).collect();
+        fs::write(self.roots.proc.join(pid.to_string()).join("cmdline"), line).unwrap();
         self
     }
 

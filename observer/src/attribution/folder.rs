@@ -8,12 +8,13 @@ use std::path::Path;
 use rustix::fs::{AtFlags, CWD, Dir, Mode, OFlags, openat, readlinkat, statat};
 use rustix::io::Errno;
 
+use super::arguments::Arguments;
 use super::membership::Membership;
 use super::printable::{MAX_PATH, printable};
 use super::roots::{Roots, inode_of_link};
 use super::stat::Stat;
 
-/// Most bytes read of `cgroup` and `environ`.
+/// Most bytes read of `cgroup`, `cmdline` and `environ`.
 const MAX_FILE: u64 = 64 << 10;
 
 /// Why a process could not be read.
@@ -76,6 +77,14 @@ impl Folder {
             _ => &link,
         };
         Ok(printable(path, MAX_PATH))
+    }
+
+    /// What of its command line may be known.
+    ///
+    /// # Errors
+    /// As [`Folder::open`].
+    pub fn arguments(&self) -> Result<Arguments, Unread> {
+        Ok(Arguments::parse(&self.read("cmdline")?))
     }
 
     /// Its control groups.

@@ -49,10 +49,15 @@ impl Membership {
         self.v2.as_deref().map(|path| printable(path, MAX_PATH))
     }
 
+    /// All its paths, the version 2 path first.
+    pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
+        self.v2.iter().chain(&self.v1).map(Vec::as_slice)
+    }
+
     /// The container, from the version 2 path or else from the first version 1 path that names one.
     #[must_use]
     pub fn container_id(&self) -> Option<String> {
-        self.v2.iter().chain(&self.v1).find_map(|path| container::id(path)).map(str::to_owned)
+        self.paths().find_map(container::id).map(str::to_owned)
     }
 }
 

@@ -3,8 +3,10 @@
 //! Two questions with two answers: who *opened* a socket (the kernel programs note the caller, [`Owners::caller`]
 //! checks it against `/proc`), and who *holds* it now ([`Owners::holders`], [`Owners::correct`]). They differ with
 //! socket activation, prefork, passed descriptors and servers that daemonise. A process is never named on a pid alone:
-//! it must have started before the call. [`Desk`] does all of it on a thread of its own.
+//! it must have started before the call. A pod is known by the UID in its processes' control groups, and named by the
+//! kubelet's log folders, without the API. [`Desk`] does all of it on a thread of its own.
 
+mod arguments;
 mod boot_time;
 mod cgroups;
 mod container;
@@ -16,11 +18,13 @@ mod holders;
 mod membership;
 pub mod mount;
 mod owners;
+mod pods;
 mod printable;
 pub mod program;
 mod roots;
 mod stat;
 
+pub use arguments::Arguments;
 pub use boot_time::BootTime;
 pub use cgroups::Cgroups;
 pub use desk::{Answer, Busy, Desk, Question};
@@ -28,6 +32,7 @@ pub use folder::{Folder, Unread};
 pub use holders::{Holders, Pace};
 pub use membership::Membership;
 pub use owners::{Claim, Owners};
+pub use pods::NodeName;
 pub use roots::Roots;
 pub use stat::Stat;
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use observer_core::connection::{Party, Process};
+use observer_core::party::{Component, Distribution, Party, Process};
 
 use super::boot_time::BootTime;
 use super::cgroups::Cgroups;
 use super::container;
 use super::folder::{Folder, Unread};
 use super::holders::Holders;
+use super::pods::{NodeName, Pods};
 use super::printable::{MAX_NAME, MAX_PATH, printable};
 use super::roots::Roots;
 
@@ -52,6 +53,7 @@ pub struct Owners {
     /// Whether the pids in claims are those of `roots.proc`.
     pids_fit: bool,
     cgroups: Cgroups,
+    pods: Pods,
     known: LruCache<u32, Arc<Known>>,
 }
 
@@ -61,7 +63,15 @@ impl Owners {
     pub fn new(roots: Roots) -> Self {
         let pids_fit = roots.shows_initial_pids().unwrap_or(true);
         let cgroups = Cgroups::new(roots.cgroup.clone());
-        Self { roots, pids_fit, cgroups, known: LruCache::new(MOST_KEPT) }
+        let pods = Pods::new(roots.clone());
+        Self { roots, pids_fit, cgroups, pods, known: LruCache::new(MOST_KEPT) }
+    }
+
+    /// Knows how the node is called.
+    #[must_use]
+    pub fn on(mut self, node: NodeName) -> Self {
+        self.pods.on(node);
+        self
     }
 
     /// The trees it reads from.
@@ -92,6 +102,9 @@ impl Owners {
             let path = self.cgroups.path(id);
             if let Some(id) = path.as_deref().and_then(container::id) {
                 party.container_id = Some(id.to_owned());
+            }
+            if let Some(placed) = path.as_deref().and_then(|path| self.pods.of(path)) {
+                (party.pod, party.node) = (Some(placed.pod), placed.node);
             }
             party.cgroup_id = Some(id);
             party.cgroup = path.map(|path| printable(&path, MAX_PATH));
@@ -200,17 +213,32 @@ impl Owners {
             }
         }
         let membership = folder.membership().unwrap_or_default();
+        let executable = folder.executable().ok();
+        let netns = folder.network_namespace().ok();
+        let placed = membership.paths().find_map(|path| self.pods.of(path));
+        let (pod, node) = match placed {
+            Some(placed) => (Some(placed.pod), placed.node),
+            None => (None, self.pods.node(netns)),
+        };
         let party = Party {
+            component: executable.as_deref().and_then(|executable| component(executable, &folder)),
+            // Behind such a process are others, in a kernel of their own.
+            missing: executable
+                .as_deref()
+                .filter(|it| pod.is_some() && sandbox(it))
+                .map(|_| "sandboxed_runtime"),
             process: Some(Process {
                 pid,
                 start_ticks: Some(stat.start_ticks),
                 name: printable(&stat.name, MAX_NAME),
-                executable: folder.executable().ok(),
+                executable,
             }),
             cgroup_id: membership.v2().and_then(|path| self.cgroups.id(path)),
             cgroup: membership.path(),
-            netns: folder.network_namespace().ok(),
+            netns,
             container_id: membership.container_id(),
+            pod,
+            node,
             ..Party::default()
         };
         Ok(self.keep(pid, party, &stat.name, stat.image, alive_at, Instant::now()))
@@ -229,6 +257,26 @@ impl Owners {
         self.known.put(pid, Arc::clone(&known));
         known
     }
+}
+
+/// The part of the control plane that a process is. Its command line is read only where the executable can be several.
+fn component(executable: &str, folder: &Folder) -> Option<Component> {
+    Component::of(executable, []).or_else(|| {
+        let can_be_several = Distribution::of(executable).is_some() || executable.ends_with("/hyperkube");
+        let arguments = can_be_several.then(|| folder.arguments().ok()).flatten()?;
+        Component::of(executable, arguments.plain_words())
+    })
+}
+
+/// Whether an executable runs a pod's processes in a kernel of its own: gVisor's, or a virtual machine of Kata's.
+fn sandbox(executable: &str) -> bool {
+    let name = executable.rsplit('/').next().unwrap_or(executable);
+    name.starts_with("runsc")
+        || name.starts_with("qemu-system-")
+        || matches!(
+            name,
+            "cloud-hypervisor" | "firecracker" | "stratovirt" | "containerd-shim-kata-v2" | "kata-qemu"
+        )
 }
 
 fn verdict(known: &Known, called_at: BootTime) -> Result<Party, &'static str> {

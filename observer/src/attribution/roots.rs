@@ -4,6 +4,8 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
 use super::mount::{Mount, cgroup2};
 
 /// Inode of the initial pid namespace (`PROC_PID_INIT_INO` of `include/linux/proc_ns.h`).
@@ -19,6 +21,8 @@ pub struct Roots {
     pub proc: PathBuf,
     /// The root of the cgroup version 2 hierarchy; `None` if there is none.
     pub cgroup: Option<PathBuf>,
+    /// The kubelet's folder of pod logs; `None`: where the running kubelets say, seen through their own roots.
+    pub pod_logs: Option<PathBuf>,
 }
 
 impl Roots {
@@ -29,7 +33,7 @@ impl Roots {
     pub fn of_this_machine() -> io::Result<Self> {
         let proc = PathBuf::from("/proc");
         let mounts = Mount::parse_all(&read_bounded(&proc.join("self/mountinfo"))?);
-        Ok(Self { proc, cgroup: cgroup2(&mounts).map(|mount| mount.at.clone()) })
+        Ok(Self { proc, cgroup: cgroup2(&mounts).map(|mount| mount.at.clone()), pod_logs: None })
     }
 
     /// Whether the pids of this `/proc` are those that the kernel programs report. `None` if it cannot be told.
@@ -65,8 +69,14 @@ pub(crate) fn inode_of_link(link: &[u8]) -> Option<u64> {
 
 /// The first 8 MiB of a file.
 pub(crate) fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    read_start(path, MAX_FILE)
+}
+
+/// The first `most` bytes of a file that is somebody else's: never waits for one that is a pipe or a device.
+pub(crate) fn read_start(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
+    File::from(openat(CWD, path, flags, Mode::empty())?).take(most).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -42,6 +42,10 @@ pub struct RunConfig {
     pub proc_root: PathBuf,
     /// Where the cgroup v2 hierarchy is mounted; `None`: found by itself.
     pub cgroup_root: Option<PathBuf>,
+    /// The kubelet's folder of pod logs; `None`: where the running kubelets keep it.
+    pub pod_logs: Option<PathBuf>,
+    /// The name of this node; `None`: as the running kubelet says.
+    pub node_name: Option<String>,
 }
 
 impl RunConfig {
@@ -67,6 +71,8 @@ impl RunConfig {
             payload_ring: typed.payload_ring.or(file.payload_ring).unwrap_or(4 << 20),
             proc_root: typed.proc_root.or(file.proc_root).unwrap_or_else(|| "/proc".into()),
             cgroup_root: typed.cgroup_root.or(file.cgroup_root),
+            pod_logs: typed.pod_logs.or(file.pod_logs),
+            node_name: typed.node_name.or(file.node_name),
             ports: Ports::resolve(&ports),
             processes: Processes::resolve(&processes),
         };

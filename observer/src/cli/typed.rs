@@ -108,6 +108,27 @@ pub struct RunTyped {
     /// Where the cgroup v2 hierarchy is mounted [default: where it is mounted]
     #[arg(long, value_name = "PATH")]
     pub cgroup_root: Option<PathBuf>,
+    /// The kubelet's folder of pod logs, which names the pods [default: where the running kubelet keeps it]
+    #[arg(long, value_name = "PATH")]
+    pub pod_logs: Option<PathBuf>,
+    /// The name of this Kubernetes node [default: what the running kubelet is told, else the machine's name]
+    #[arg(long, value_name = "NAME", value_parser = subdomain)]
+    pub node_name: Option<String>,
+}
+
+/// A name as Kubernetes has them (RFC 1123: a DNS subdomain).
+fn subdomain(typed: &str) -> Result<String, String> {
+    let is_inner =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let ends = typed.bytes().next().into_iter().chain(typed.bytes().next_back());
+    let fits = (1..=253).contains(&typed.len())
+        && typed.bytes().all(is_inner)
+        && ends.into_iter().all(|byte| byte.is_ascii_alphanumeric());
+    if fits {
+        Ok(typed.to_owned())
+    } else {
+        Err("a node's name is made of small letters, digits, `-` and `.`".into())
+    }
 }
 
 /// `observer replay`, as typed.

@@ -85,7 +85,7 @@ impl Node {
     pub fn read() -> Self {
         let text = |path: &str| String::from_utf8(read_bounded(Path::new(path)).ok()?).ok();
         let mounts = Mount::parse_all(&read_bounded(Path::new("/proc/self/mountinfo")).unwrap_or_default());
-        let roots = Roots { proc: "/proc".into(), cgroup: None };
+        let roots = Roots { proc: "/proc".into(), cgroup: None, pod_logs: None };
         let lockdown = text("/sys/kernel/security/lockdown").as_deref().and_then(chosen);
         Self {
             release: rustix::system::uname().release().to_string_lossy().into_owned(),

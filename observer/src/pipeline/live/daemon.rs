@@ -17,7 +17,7 @@ use super::ears::{Ears, State};
 use super::older;
 use super::proof::{Proof, Told};
 use super::watched::Watched;
-use crate::attribution::{Desk, Owners, Roots};
+use crate::attribution::{Desk, NodeName, Owners, Roots};
 use crate::cli::RunConfig;
 use crate::sink::Sink;
 use crate::source::ebpf::{self, Clock, Live, Settings};
@@ -85,7 +85,8 @@ impl Daemon {
         let context = Context { seed: Seed(seed(&roots, now)), hostname: hostname(), log: None, since: now };
         let limits = engine::Limits { verdict: config.verdict_timeout, ..engine::Limits::default() };
         let (sender, events) = channel(EVENTS);
-        let (desk, answers) = Desk::open(Owners::new(roots.clone()), QUESTIONS)?;
+        let node = node_name(config);
+        let (desk, answers) = Desk::open(Owners::new(roots.clone()).on(node.clone()), QUESTIONS)?;
         let counts = Arc::new(Counts::default());
         let control = Arc::new(OnceLock::new());
         let listed = Arc::new(OnceLock::new());
@@ -109,7 +110,7 @@ impl Daemon {
         let mut holes = Vec::new();
         let live = Live::start_after(&settings, ears, |kernel| {
             let _ = control.set(kernel.clone());
-            let older = older::list(&roots, &watched, kernel, now);
+            let older = older::list(&mut Owners::new(roots.clone()).on(node), &watched, kernel, now);
             let _ = listeners.set(older.listeners);
             let _ = listed.set(older.connections);
             holes = older.holes;
@@ -265,7 +266,7 @@ fn roots(config: &RunConfig) -> Result<Roots, LiveError> {
         (None, Ok(found)) => found.cgroup,
         (None, Err(_)) => None,
     };
-    Ok(Roots { proc: config.proc_root.clone(), cgroup })
+    Ok(Roots { proc: config.proc_root.clone(), cgroup, pod_logs: config.pod_logs.clone() })
 }
 
 /// Something that no other run of the daemon has: the boot's id, and when this run began.
@@ -273,6 +274,13 @@ fn seed(roots: &Roots, now: Timestamp) -> Box<[u8]> {
     let boot = std::fs::read(roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
     let pid = std::process::id().to_be_bytes();
     [boot.as_slice(), &now.0.to_be_bytes(), &pid].concat().into()
+}
+
+fn node_name(config: &RunConfig) -> NodeName {
+    NodeName {
+        told: config.node_name.as_deref().map(Into::into),
+        hostname: hostname().map(|name| name.to_lowercase().into()),
+    }
 }
 
 fn hostname() -> Option<Arc<str>> {

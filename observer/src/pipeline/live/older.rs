@@ -7,7 +7,7 @@ use observer_core::engine::{Opened, Role};
 use observer_core::time::Timestamp;
 
 use super::watched::Watched;
-use crate::attribution::{Owners, Roots};
+use crate::attribution::Owners;
 use crate::source::ebpf::{Control, OlderSocket};
 use crate::source::existing::Existing;
 
@@ -23,9 +23,9 @@ pub(super) struct Older {
 }
 
 /// Lists what is there, and tells the kernel about those of it that are watched.
-pub(super) fn list(roots: &Roots, watched: &Watched, control: &Control, now: Timestamp) -> Older {
+pub(super) fn list(owners: &mut Owners, watched: &Watched, control: &Control, now: Timestamp) -> Older {
     let mut older = Older::default();
-    let existing = match Existing::list(&mut Owners::new(roots.clone())) {
+    let existing = match Existing::list(owners) {
         Ok(existing) => existing,
         Err(error) => {
             older.holes.push(format!("older connections cannot be listed: {error}"));
