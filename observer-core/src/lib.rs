@@ -13,6 +13,7 @@ pub mod flow;
 mod order;
 pub mod packet;
 pub mod party;
+pub mod path;
 pub mod protocol;
 pub mod security;
 pub mod time;

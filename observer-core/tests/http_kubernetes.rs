@@ -3,7 +3,7 @@
 
 use observer_core::flow::Direction::{ToClient, ToServer};
 use observer_core::protocol::Dissector;
-use observer_core::protocol::http::{Http, Request, Secret, Summary};
+use observer_core::protocol::http::{Http, Items, Request, Secret, Summary};
 use observer_core::security::Reason;
 
 fn read(client: &[u8], server: &[u8]) -> (Summary, Vec<Request>) {
@@ -94,4 +94,47 @@ fn a_websocket_bearer_is_named_and_never_told() {
     assert!(requests[0].exposed.contains(Secret::WebsocketBearer));
     assert_eq!(summary.upgraded_to.as_deref(), Some("websocket"));
     assert!(!format!("{summary:?}{requests:?}").contains("c2VjcmV0"));
+}
+
+#[test]
+fn only_what_may_have_been_proxied_is_kept_whole_where_no_more_is_asked_for() {
+    let plain = "GET /healthz HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n";
+    let upgrade = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+    let proxied = |object: &str| {
+        format!(
+            "POST /a?token=x HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nx-forwarded-uri: {object}\r\n\
+             User-Agent: curl/8\r\nCookie: c\r\n\r\nabc"
+        )
+    };
+    let carried = "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n";
+    let client =
+        [plain, &proxied(OBJECTS[0]), plain, &proxied(OBJECTS[1]), upgrade, &proxied(OBJECTS[2]), carried];
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n".repeat(client.len());
+    let read = |items, cut: usize| {
+        let mut http = Http::with_items(items);
+        for piece in client.concat().as_bytes().chunks(cut) {
+            http.data(ToServer, piece, u64::MAX);
+        }
+        http.data(ToClient, &answer, u64::MAX);
+        http.conclude(Reason::StillOpen);
+        (http.take_requests(), http.summary().clone())
+    };
+    for cut in [1, 7, 100, usize::MAX] {
+        let (mut all, summary) = read(Items::Kept, cut);
+        all.retain(Request::may_be_proxied);
+        let (some, counted) = read(Items::Proxied, cut);
+        assert_eq!(some, all, "pieces of {cut}");
+        assert_eq!((counted.dropped, &counted), (0, &summary));
+        let uris: Vec<_> = some.iter().map(|request| request.forwarded_uri.as_deref()).collect();
+        assert_eq!(uris, [Some(OBJECTS[0]), Some(OBJECTS[1]), Some(OBJECTS[2]), None]);
+        assert_eq!(some[3].forwarded_for.as_deref(), Some("10.0.0.1"));
+    }
+}
+
+#[test]
+fn what_may_have_been_proxied_and_is_not_taken_in_time_is_counted() {
+    let request = format!("GET / HTTP/1.1\r\nX-Forwarded-Uri: {}\r\n\r\n", OBJECTS[0]);
+    let mut http = Http::with_items(Items::Proxied);
+    http.data(ToServer, request.repeat(300).as_bytes(), u64::MAX);
+    assert_eq!((http.take_requests().len(), http.summary().dropped, http.summary().requests), (256, 44, 300));
 }

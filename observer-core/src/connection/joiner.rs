@@ -144,7 +144,7 @@ impl Joiner {
                 self.now = self.now.max(lost.time);
                 self.losses.add(&lost);
             }
-            Report::Enough(_) | Report::RequestsOnly(_) => {}
+            Report::Requested { .. } | Report::Enough(_) | Report::RequestsOnly(_) => {}
         }
     }
 

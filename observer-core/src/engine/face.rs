@@ -4,6 +4,7 @@ use super::tls_facts::Memory;
 use super::{Closed, FaceKey, Facts, Origin};
 use crate::event::MissingBytes;
 use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
+use crate::protocol::http::Request;
 use crate::protocol::{Conversation, Dissector, Progress, Verdict};
 use crate::security::{Reason, Security};
 use crate::time::Timestamp;
@@ -193,6 +194,14 @@ impl Face {
         self.talk = Talk::Over;
         self.flow.stop(Direction::ToServer);
         self.flow.stop(Direction::ToClient);
+    }
+
+    /// The next request that was read and that may have been proxied.
+    pub(super) fn next_request(&mut self) -> Option<Request> {
+        match &mut self.talk {
+            Talk::Read(conversation) => conversation.next_request(),
+            Talk::Unspoken | Talk::Over => None,
+        }
     }
 
     /// Both initial sequence numbers, the client's first.

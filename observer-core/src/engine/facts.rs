@@ -52,6 +52,8 @@ pub struct HttpFacts {
     pub user_agent: Option<UserAgent>,
     /// How much was read.
     pub counts: HttpCounts,
+    /// Requests that may have been proxied and were counted, but are not told one by one because too many came at once.
+    pub untold: u64,
 }
 
 impl Facts {
@@ -102,12 +104,13 @@ impl HttpFacts {
             upgraded_to: summary.upgraded_to,
             authorization_schemes: summary.schemes.names().collect(),
         };
+        let untold = summary.dropped;
         let response = summary
             .first_response
             .map(|response| HttpResponse { status_code: response.status, mime_type: response.content_type });
         let Some(request) = summary.first_request else {
             let field = HttpField { version: None, request: None, response };
-            return Self { field, url: None, user_agent: None, counts };
+            return Self { field, url: None, user_agent: None, counts, untold };
         };
         let field = HttpField {
             version: Some(request.version),
@@ -119,7 +122,8 @@ impl HttpFacts {
         };
         let url = (request.path.is_some() || request.authority.is_some())
             .then(|| Url { path: request.path, domain: request.authority.map(without_port) });
-        Self { field, url, user_agent: request.user_agent.map(|original| UserAgent { original }), counts }
+        let user_agent = request.user_agent.map(|original| UserAgent { original });
+        Self { field, url, user_agent, counts, untold }
     }
 }
 

@@ -3,6 +3,7 @@
 use super::{Ending, FaceKey, Facts, Lost, Opened};
 use crate::event::MissingBytes;
 use crate::party::Party;
+use crate::protocol::http::Request;
 use crate::security::Reason;
 use crate::time::Timestamp;
 
@@ -44,6 +45,16 @@ pub enum Report {
         key: FaceKey,
         /// Everything known of what was spoken.
         facts: Box<Facts>,
+    },
+    /// A request was read that an API server may have passed on to a pod, a service or a node. Those of the bytes that
+    /// brought the verdict come before it.
+    Requested {
+        /// Which face.
+        key: FaceKey,
+        /// The time of the segment that completed its head.
+        time: Timestamp,
+        /// The request.
+        request: Box<Request>,
     },
     /// A face has ended.
     Closed {

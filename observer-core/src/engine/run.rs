@@ -217,6 +217,7 @@ impl Engine {
     ) {
         self.now = self.now.max(segment.time);
         let Some(face) = self.faces.value(index) else { return };
+        let undecided = face.progress == Progress::Undecided;
         face.segment(direction, segment);
         if !face.numbers_told
             && let Some((client, server)) = face.numbers()
@@ -227,6 +228,14 @@ impl Engine {
         let open = face.closed.is_none();
         let ended = (open && face.flow().is_over()).then(|| face.flow().ending());
         if face.stage == Stage::Classified {
+            if undecided && face.progress == Progress::Reading {
+                // It was silent for so long that this was its verdict, and speaks after all.
+                out(Report::RequestsOnly(face.key));
+                if let Some(facts) = face.facts(&mut self.memory) {
+                    out(Report::Learned { key: face.key, facts });
+                }
+            }
+            tell_requests(face, segment.time, out);
             if face.progress == Progress::Decided && face.is_read() {
                 self.hear_out(index, out);
             }
@@ -289,6 +298,7 @@ impl Engine {
     fn classify(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
         let key = face.key;
+        tell_requests(face, time, out);
         if let Some(facts) = face.facts(&mut self.memory) {
             out(Report::Classified { key, time, facts });
         }
@@ -341,7 +351,7 @@ impl Engine {
     }
 
     /// Nothing was said for so long that the silence itself is told. The conversation stays: should bytes come after
-    /// all, the closing event will tell them.
+    /// all, they are learned.
     fn report_silence(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
         face.stage = Stage::Classified;
@@ -386,6 +396,7 @@ impl Engine {
         if !decided {
             face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
         }
+        tell_requests(&mut face, closed.time, out);
         let mut facts = face.facts(&mut self.memory);
         if face.stage != Stage::Classified
             && let Some(facts) = facts.take()
@@ -420,6 +431,13 @@ impl Engine {
                 break;
             }
         }
+    }
+}
+
+/// Tells the requests that were read since the last time.
+fn tell_requests(face: &mut Face, time: Timestamp, out: &mut impl FnMut(Report)) {
+    while let Some(request) = face.next_request() {
+        out(Report::Requested { key: face.key, time, request: Box::new(request) });
     }
 }
 

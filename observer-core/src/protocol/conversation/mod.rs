@@ -119,11 +119,12 @@ impl Conversation {
         }
     }
 
-    /// Takes the requests that were read since the last call.
-    pub fn take_requests(&mut self) -> Vec<http::Request> {
+    /// The next of those requests that were read since the last call and that an API server may have passed on
+    /// ([`http::Request::may_be_proxied`]), in the order of their stream.
+    pub fn next_request(&mut self) -> Option<http::Request> {
         match &mut self.stage {
-            Stage::Http(http) => http.take_requests(),
-            _ => Vec::new(),
+            Stage::Http(http) => http.next_request(),
+            _ => None,
         }
     }
 

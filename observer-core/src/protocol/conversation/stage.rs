@@ -73,7 +73,7 @@ impl Conversation {
                     let Some(stop) = self.streams.of(direction).stop() else { return Progress::Undecided };
                     let Stage::Reader(reader) = &self.stage else { return Progress::Undecided };
                     match stopped(stop, reader.standing()) {
-                        Outcome::Http => return self.hand_over(http_counted()),
+                        Outcome::Http => return self.hand_over(http_proxied()),
                         Outcome::Verdict(verdict, protocol) => return self.settle(verdict, protocol),
                     }
                 }
@@ -92,7 +92,7 @@ impl Conversation {
                 }
                 Step::Http => {
                     self.connecting = self.concluded.is_none();
-                    return self.hand_over(http_counted());
+                    return self.hand_over(http_proxied());
                 }
                 Step::Reject => return self.settle(other(), None),
             }
@@ -110,7 +110,7 @@ impl Conversation {
                 return None;
             }
             Choice::Tls => Stage::Tls(Tls::new()),
-            Choice::Http => http_counted(),
+            Choice::Http => http_proxied(),
             Choice::Nothing => return Some(self.settle(other(), None)),
             Choice::TooLittle(stop) => {
                 let promised = self.notes.encapsulation.last().is_some_and(|layer| layer.promises_tls());
@@ -244,10 +244,9 @@ impl Dissector for Tunnel<'_> {
     }
 }
 
-/// A reader of HTTP that keeps what sums up. Requests one by one wait for somebody to take them: until then a queue of
-/// them for each connection would be held for nothing.
-fn http_counted() -> Stage {
-    Stage::Http(Box::new(Http::with_items(Items::Counted)))
+/// A reader of HTTP that keeps what sums up, and one by one only the requests that may have been proxied.
+fn http_proxied() -> Stage {
+    Stage::Http(Box::new(Http::with_items(Items::Proxied)))
 }
 
 fn other() -> Verdict {

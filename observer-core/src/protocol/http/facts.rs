@@ -26,10 +26,14 @@ pub(super) fn request_field(request: &mut Request, field: Field, value: &[u8], k
             }
         }
         Field::Upgrade if request.upgrade.is_none() => request.upgrade = upgrade(value),
-        Field::ForwardedFor if keep && request.forwarded_for.is_none() => {
-            request.forwarded_for = addresses(value);
+        Field::ForwardedFor => {
+            request.has_forwarded_for = true;
+            if keep && request.forwarded_for.is_none() {
+                request.forwarded_for = addresses(value);
+            }
         }
         Field::ForwardedUri => {
+            request.has_forwarded_uri = true;
             let keep = keep && request.forwarded_uri.is_none();
             let path = redact::target(value.trim_ascii(), exposed, keep).path;
             request.forwarded_uri = request.forwarded_uri.take().or(path);

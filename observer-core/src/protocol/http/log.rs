@@ -15,6 +15,9 @@ pub enum Items {
     Kept,
     /// Only the [`Summary`] is kept: the same but for `dropped`, and nothing is allocated for later requests.
     Counted,
+    /// Of requests only those wait to be taken that an API server may have passed on ([`Request::may_be_proxied`]); the
+    /// others are counted, and nothing is allocated for them.
+    Proxied,
 }
 
 /// Most requests that an empty queue keeps room for.
@@ -34,9 +37,14 @@ impl Log {
         Self { items, ..Self::default() }
     }
 
-    /// Whether the next request's strings are kept.
+    /// Whether the next request's strings are kept, whatever it is.
     pub(super) fn keeps_request(&self) -> bool {
-        self.summary.first_request.is_none() || self.queues()
+        self.summary.first_request.is_none() || self.items == Items::Kept && self.has_room()
+    }
+
+    /// Whether a request is to be kept whose strings were not.
+    pub(super) fn wants(&self, request: &Request) -> bool {
+        self.items == Items::Proxied && request.may_be_proxied() && self.has_room()
     }
 
     /// Whether the next response's strings are kept.
@@ -44,12 +52,17 @@ impl Log {
         self.summary.first_response.is_none()
     }
 
-    fn queues(&self) -> bool {
-        self.items == Items::Kept && self.queue.len() < MAX_QUEUE
+    fn has_room(&self) -> bool {
+        self.queue.len() < MAX_QUEUE
     }
 
     pub(super) fn request(&mut self, request: Request) {
-        let queues = self.queues();
+        let wanted = match self.items {
+            Items::Kept => true,
+            Items::Counted => false,
+            Items::Proxied => request.may_be_proxied(),
+        };
+        let queues = wanted && self.has_room();
         let summary = &mut self.summary;
         summary.requests += 1;
         summary.resynchronised += u64::from(request.resynchronised);
@@ -65,7 +78,7 @@ impl Log {
             self.queued += request.held();
             self.queue.push_back(request);
         } else {
-            summary.dropped += u64::from(self.items == Items::Kept);
+            summary.dropped += u64::from(wanted);
             if first {
                 summary.first_request = Some(request);
             }

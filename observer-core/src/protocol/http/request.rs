@@ -27,6 +27,10 @@ pub struct Request {
     pub forwarded_uri: Option<String>,
     /// The `X-Forwarded-For` field.
     pub forwarded_for: Option<String>,
+    /// Whether there was an `X-Forwarded-Uri` field, be it kept or not.
+    pub has_forwarded_uri: bool,
+    /// Whether there was an `X-Forwarded-For` field, be it kept or not.
+    pub has_forwarded_for: bool,
     /// Media type without parameters.
     pub content_type: Option<String>,
     /// What crossed in the clear with it.
@@ -44,8 +48,17 @@ pub struct Request {
 }
 
 impl Request {
+    /// Whether an API server may have passed it on to a pod, a service or a node: it then carries `X-Forwarded-Uri`, or it
+    /// asks to leave HTTP and carries `X-Forwarded-For` alone (apimachinery `pkg/util/proxy/transport.go`,
+    /// `upgradeaware.go`). Anybody can send both. In the clear it is never HTTP/2, which its transport speaks over TLS alone.
+    #[must_use]
+    pub fn may_be_proxied(&self) -> bool {
+        self.version != "2" && (self.has_forwarded_uri || self.has_forwarded_for && self.upgrade.is_some())
+    }
+
     /// Bytes of heap held.
-    pub(super) fn held(&self) -> usize {
+    #[must_use]
+    pub fn held(&self) -> usize {
         let texts = [
             &self.path,
             &self.authority,

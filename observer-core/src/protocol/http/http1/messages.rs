@@ -89,8 +89,12 @@ impl Http1 {
     fn whole(&mut self, log: &mut Log, direction: Direction, bytes: &[u8]) -> Option<usize> {
         match direction {
             Direction::ToServer => {
-                let head =
-                    head::request(bytes, log.keeps_request()).filter(|head| head.length <= MAX_HEAD)?;
+                let keep = log.keeps_request();
+                let mut head = head::request(bytes, keep).filter(|head| head.length <= MAX_HEAD)?;
+                if !keep && log.wants(&head.request) {
+                    // Only now it is known that its strings are asked for; such requests are few.
+                    head = head::request(bytes, true)?;
+                }
                 let length = head.length;
                 self.request(log, head);
                 Some(length)
