@@ -38,8 +38,8 @@ record! {
         pub cgroup: u64,
         /// Thread group of the caller of connect or bind ("pid"); 0 if not seen.
         pub tgid: u32,
-        /// Thread of that caller.
-        pub tid: u32,
+        /// Always 0.
+        pub padding: u32,
         /// Command name of that caller, 15 bytes and a NUL, in memory order.
         pub command: [u64; 2],
         /// Initial sequence number of the local end, where [`crate::mark::ISN_LOCAL`] is set.

@@ -50,7 +50,7 @@ record! {
         pub snd_nxt: u32,
         /// Initial sequence number of the local end, where [`crate::mark::ISN_LOCAL`] is set.
         pub isn_local: u32,
-        /// Initial sequence number of the remote end, where [`crate::mark::ISN_REMOTE`] is set.
-        pub isn_remote: u32,
+        /// Thread group ("pid") that let go of the socket as its last holder; 0 before.
+        pub released_by: u32,
     }
 }

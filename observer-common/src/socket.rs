@@ -127,8 +127,8 @@ record! {
         pub command: [u64; 2],
         /// Thread group of that call's task; 0 if not seen.
         pub tgid: u32,
-        /// Thread of that call's task.
-        pub tid: u32,
+        /// Thread group that let go of the socket as its last holder; 0 before.
+        pub released_by: u32,
         /// What was passed to connect; port 0 if not seen.
         pub dialled: Address,
         /// The configuration that `mode` was decided by.

@@ -100,6 +100,8 @@ pub fn released(ctx: *mut bpf_sock) {
         if (*socket).mode <= Mode::UNWATCHED {
             return;
         }
+        // Whoever had it last: of the hooks this one alone runs with the holder of an accepted socket.
+        (*socket).released_by = (bpf_get_current_pid_tgid() >> 32) as u32;
         if !listener {
             if (*socket).announced == 0 {
                 unanswered(socket);
@@ -168,6 +170,7 @@ unsafe fn forget(socket: *mut SocketState) {
         (*socket).older = 0;
         (*socket).late = 0;
         (*socket).released = 0;
+        (*socket).released_by = 0;
         (*socket).fin_out = 0;
         (*socket).fin_in = 0;
         (*socket).dialling = 0;
@@ -189,7 +192,6 @@ unsafe fn caller(socket: *mut SocketState) {
     unsafe {
         let ids = bpf_get_current_pid_tgid();
         (*socket).tgid = (ids >> 32) as u32;
-        (*socket).tid = ids as u32;
         (*socket).cgroup = bpf_get_current_cgroup_id();
         bpf_get_current_comm(addr_of_mut!((*socket).command).cast(), 16);
         (*socket).called = bpf_ktime_get_ns();

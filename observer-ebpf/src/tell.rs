@@ -76,7 +76,7 @@ pub unsafe fn announce<const PACKET: bool>(
             if PACKET && NETNS_COOKIE.load() != 0 { bpf_get_netns_cookie(skb.cast()) } else { 0 };
         (*record).cgroup = (*socket).cgroup;
         (*record).tgid = (*socket).tgid;
-        (*record).tid = (*socket).tid;
+        (*record).padding = 0;
         (*record).command[0] = (*socket).command[0];
         (*record).command[1] = (*socket).command[1];
         (*record).isn_local = (*socket).isn_local;
@@ -133,7 +133,7 @@ pub unsafe fn event(
         (*record).rcv_nxt = tcp.rcv_nxt;
         (*record).snd_nxt = tcp.snd_nxt;
         (*record).isn_local = (*socket).isn_local;
-        (*record).isn_remote = (*socket).isn_remote;
+        (*record).released_by = (*socket).released_by;
         Ring::Lifecycle.submit(place, SIZE);
     }
 }

@@ -14,8 +14,6 @@ use super::Clock;
 pub struct Caller {
     /// Thread group ("pid") in the initial pid namespace.
     pub tgid: u32,
-    /// Thread.
-    pub tid: u32,
     /// Command name of the thread at that moment, at most 15 bytes; proves nothing.
     pub command: String,
     /// cgroup v2 id.
@@ -61,7 +59,6 @@ impl Announced {
             reach: record.reach,
             caller: (record.marks & mark::OWNER != 0).then(|| Caller {
                 tgid: record.tgid,
-                tid: record.tid,
                 command: command(record.command),
                 cgroup: record.cgroup,
                 time: clock.utc(record.called),

@@ -351,6 +351,10 @@ impl Faces {
         for lost in face.lost(time, event.lost_records, event.lost_bytes, event.skipped_bytes) {
             hear.input(Input::Lost(lost));
         }
+        if event.released_by != 0 && !face.release_told {
+            face.release_told = true;
+            hear.released(key, event.released_by, time);
+        }
         face.fin[0] |= event.marks & mark::FIN_OUT != 0;
         face.fin[1] |= event.marks & mark::FIN_IN != 0;
         face.count(event);

@@ -13,6 +13,10 @@ pub trait Hear {
         announced.party()
     }
 
+    /// A face's socket was let go at `time` by its last holder, the thread group `tgid`. Said once of a face, before its
+    /// end; not of every one (a subflow of Multipath TCP has no holder, a record may be lost).
+    fn released(&mut self, _face: FaceKey, _tgid: u32, _time: Timestamp) {}
+
     /// Something for the engine.
     fn input(&mut self, input: Input<'_>);
 

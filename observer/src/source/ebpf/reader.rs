@@ -83,6 +83,15 @@ impl<H: Hear> Hear for Tidy<'_, H> {
         self.hear.announced(announced)
     }
 
+    fn released(
+        &mut self,
+        face: observer_core::engine::FaceKey,
+        tgid: u32,
+        time: observer_core::time::Timestamp,
+    ) {
+        self.hear.released(face, tgid, time);
+    }
+
     fn input(&mut self, input: Input<'_>) {
         self.hear.input(input);
     }

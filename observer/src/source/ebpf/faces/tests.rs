@@ -14,9 +14,14 @@ struct Log {
     closed: Vec<Closed>,
     lost: Vec<Lost>,
     segments: Vec<(Direction, u8, u32)>,
+    released: Vec<(FaceKey, u32, usize)>,
 }
 
 impl Hear for Log {
+    fn released(&mut self, face: FaceKey, tgid: u32, _time: Timestamp) {
+        self.released.push((face, tgid, self.closed.len()));
+    }
+
     fn input(&mut self, input: Input<'_>) {
         match input {
             Input::Opened(opened) => self.opened.push(opened),
@@ -81,6 +86,20 @@ fn a_released_socket_that_sent_its_fin_alone_is_half_closed_in_the_end() {
     let fin = Event { marks: mark::FIN_OUT | mark::WAS_RELEASED, ..fin };
     let late = story(role::CLIENT, &[released, fin], 20 + LETTING_GO);
     assert_eq!(late.closed[0].ending, Some(Ending::HalfClosedByClient));
+}
+
+#[test]
+fn who_let_go_of_a_socket_is_told_once_and_before_its_end() {
+    let fin = Event {
+        tcp_flags: 0x11,
+        direction: direction::OUT,
+        released_by: 7,
+        ..event(20, mark::FIN_OUT | mark::WAS_RELEASED)
+    };
+    let answer = Event { direction: direction::IN, ..fin };
+    let both = Event { marks: fin.marks | mark::FIN_IN, ..answer };
+    let log = story(role::SERVER, &[fin, answer, both], 30);
+    assert_eq!((log.released, log.closed.len()), (vec![(FaceKey(5), 7, 0)], 1));
 }
 
 #[test]
