@@ -9,8 +9,8 @@ use super::losses::Sum;
 use crate::engine::{Facts, LossPlace, Orientation, Origin, Role};
 use crate::event::{
     Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
-    Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, PartyField,
-    ProcessField, SCHEMA, SocketState, Source, When, community_id,
+    Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, OtherEnd,
+    PartyField, ProcessField, SCHEMA, SocketState, Source, When, community_id,
 };
 use crate::party::{Party, Process};
 use crate::security::{ClientCertificate, Reason, Security};
@@ -141,6 +141,7 @@ impl Context {
             },
             ending: None,
             socket: known.subflow.then_some(SocketState::MptcpSubflow),
+            other_end: known.may_be_told_twice.then_some(OtherEnd::MayBeToldApart),
         });
         own.security = Some(facts.verdict.security);
         own.client_certificate = client_certificate(facts);

@@ -2,6 +2,7 @@
 //!
 //! A face is joined to another by both initial sequence numbers. They are 64 bits that the two ends chose, and no
 //! translation on the way changes them, so equal addresses in two namespaces, DNAT and masquerading do not confuse it.
+//! Faces whose handshake was not seen are joined by the numbers of a later segment, or because the source knows.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use foldhash::fast::RandomState;
 use super::account::Context;
 use super::known::{End, Known, MAX_FACES, Stage};
 use super::losses::Losses;
+use super::passing::Passing;
 use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
@@ -53,6 +55,7 @@ pub struct Joiner {
     connections: Order<Known, List, 3>,
     faces: HashMap<FaceKey, u32, RandomState>,
     numbers: HashMap<(u32, u32), u32, RandomState>,
+    passing: Passing,
     losses: Losses,
     now: Timestamp,
 }
@@ -67,6 +70,7 @@ impl Joiner {
             connections: Order::new(),
             faces: HashMap::default(),
             numbers: HashMap::default(),
+            passing: Passing::default(),
             losses: Losses::default(),
             now: Timestamp::default(),
         }
@@ -93,6 +97,18 @@ impl Joiner {
                     known.party(key, party);
                 }
             }
+            Report::Holder { key, party } => {
+                if let Some(known) = self.known(key) {
+                    known.holder(key, *party);
+                }
+            }
+            Report::Passed { key, time, left, seq, ack } => {
+                self.now = self.now.max(time);
+                if let Some(other) = self.passing.other_end(key, left, (seq, ack), self.now) {
+                    self.ends(other, key, true);
+                }
+            }
+            Report::Ends { one, other, certain } => self.ends(one, other, certain),
             Report::Classified { key, time, facts } => {
                 self.now = self.now.max(time);
                 if let Some(&index) = self.faces.get(&key) {
@@ -214,13 +230,52 @@ impl Joiner {
             }
             return;
         }
-        let Some(later) = self.connections.remove(index) else { return };
+        self.join(first, index);
+    }
+
+    /// Two faces without a handshake are the two ends of one connection, or (not `certain`) may be. What was told of both
+    /// already cannot be taken back.
+    fn ends(&mut self, one: FaceKey, other: FaceKey, certain: bool) {
+        let (Some(&first), Some(&second)) = (self.faces.get(&one), self.faces.get(&other)) else { return };
+        if first == second {
+            return;
+        }
+        let told = |known: &mut Known| known.stage == Stage::Classified;
+        let both_told = self.connections.value(first).is_some_and(told)
+            && self.connections.value(second).is_some_and(told);
+        if certain && !both_told && self.can_join(first, second) {
+            self.join(first, second);
+            return;
+        }
+        for index in [first, second] {
+            if let Some(known) = self.connections.value(index)
+                && known.faces.len() == 1
+            {
+                known.may_be_told_twice = true;
+            }
+        }
+    }
+
+    /// Makes one connection of two.
+    fn join(&mut self, first: u32, second: u32) {
+        let Some(later) = self.connections.remove(second) else { return };
         for face in &later.faces {
             self.faces.insert(face.key, first);
         }
-        if let Some(known) = self.connections.value(first) {
-            known.absorb(later);
+        if let Some(numbers) = later.numbers
+            && let Some(index) = self.numbers.get_mut(&numbers)
+            && *index == second
+        {
+            *index = first;
         }
+        let Some(known) = self.connections.value(first) else { return };
+        known.absorb(later);
+        let list = match (known.stage, known.end) {
+            (Stage::Ready { .. }, _) => List::Ready,
+            (_, Some(_)) => List::Closing,
+            (_, None) => List::Quiet,
+        };
+        self.connections.put_last(first, list);
     }
 
     /// Two sockets are one connection only as client and server; views on a wire only while there is room.
@@ -356,6 +411,20 @@ mod tests {
             self.report(Report::Numbers { key: FaceKey(key), client, server });
         }
 
+        fn passed(&mut self, key: u64, left: bool, seq: u32, ack: u32) {
+            self.report(Report::Passed { key: FaceKey(key), time: at(5), left, seq, ack });
+        }
+
+        fn ends(&mut self, certain: bool) {
+            self.report(Report::Ends { one: FaceKey(1), other: FaceKey(2), certain });
+        }
+
+        /// Whether each event so far says that its other end may be told apart.
+        fn doubts(&self) -> Vec<bool> {
+            let connections = self.events.iter().map(|event| event.control_plane.connection.as_ref());
+            connections.map(|it| it.is_some_and(|it| it.other_end.is_some())).collect()
+        }
+
         fn classify(&mut self, key: u64, milliseconds: u64, verdict: Verdict) {
             let facts = Box::new(Facts { verdict, ..Facts::default() });
             self.report(Report::Classified { key: FaceKey(key), time: at(milliseconds), facts });
@@ -482,6 +551,78 @@ mod tests {
         bench.advance(20);
         assert_eq!(bench.events[0].control_plane.security, Some(Security::Unknown));
         assert_eq!(bench.events[0].control_plane.reason, Some(Reason::FacesDisagree));
+    }
+
+    #[test]
+    fn a_segment_that_leaves_one_end_and_reaches_another_makes_them_one() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Server, "10.0.0.254:50000", "10.0.0.9:6443");
+        bench.open(2, Role::Client, "10.0.0.1:999", "10.96.0.1:443");
+        bench.open(3, Role::Client, "10.0.0.1:999", "10.96.0.1:443");
+        bench.passed(3, true, 6, 8);
+        bench.passed(2, true, 7, 8);
+        bench.passed(1, false, 7, 8);
+        bench.classify(1, 10, plain());
+        bench.advance(20);
+        bench.close(1, 30, 1);
+        bench.close(2, 30, 1);
+        assert_eq!(bench.actions(), BOTH);
+        assert_eq!(bench.doubts(), [false, false]);
+        let event = &bench.events[1].control_plane;
+        assert_eq!(event.connection.as_ref().unwrap().faces, 2);
+        assert_eq!(event.client.as_ref().unwrap().process.as_ref().unwrap().pid, 2);
+        assert_eq!(event.server.as_ref().unwrap().process.as_ref().unwrap().pid, 1);
+    }
+
+    #[test]
+    fn two_ends_that_the_source_knows_are_one_even_when_one_was_told() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.classify(2, 10, plain());
+        bench.advance(20);
+        let id = |bench: &Bench, event: usize| {
+            bench.events[event].control_plane.connection.as_ref().unwrap().id.clone()
+        };
+        let told = id(&bench, 0);
+        bench.ends(true);
+        bench.classify(1, 30, plain());
+        bench.close(1, 40, 1);
+        bench.close(2, 40, 1);
+        assert_eq!(bench.actions(), BOTH);
+        assert_eq!(id(&bench, 1), told);
+    }
+
+    #[test]
+    fn ends_that_are_doubtful_or_were_both_told_stay_apart_and_say_so() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.ends(false);
+        bench.classify(1, 10, plain());
+        bench.classify(2, 10, plain());
+        bench.advance(20);
+        bench.passed(1, true, 7, 8);
+        bench.passed(2, false, 7, 8);
+        bench.close(1, 30, 1);
+        bench.close(2, 30, 1);
+        bench.advance(2000);
+        assert_eq!(bench.events.len(), 4);
+        assert_eq!(bench.doubts(), [true; 4]);
+    }
+
+    #[test]
+    fn the_holder_of_an_accepted_socket_stands_beside_its_opener() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        let holder = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
+        let party = Box::new(Party { process: Some(holder), ..Party::default() });
+        bench.report(Report::Holder { key: FaceKey(1), party });
+        bench.classify(1, 10, plain());
+        bench.advance(20);
+        let server = bench.events[0].control_plane.server.as_ref().unwrap();
+        let pids = [&server.process, &server.opened_by].map(|process| process.as_ref().unwrap().pid);
+        assert_eq!(pids, [9, 1]);
     }
 
     #[test]

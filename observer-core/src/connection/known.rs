@@ -65,6 +65,8 @@ pub(super) struct Known {
     pub(super) classified_at: Timestamp,
     pub(super) end: Option<End>,
     pub(super) missing: MissingBytes,
+    /// Its other end may be told as a connection of its own.
+    pub(super) may_be_told_twice: bool,
 }
 
 impl Known {
@@ -84,6 +86,7 @@ impl Known {
             classified_at: opened.time,
             end: None,
             missing: MissingBytes::default(),
+            may_be_told_twice: false,
         };
         known.add_face(opened);
         known
@@ -112,11 +115,13 @@ impl Known {
         }
     }
 
-    /// Takes in all that `other` knows: both turned out to be one connection. The older id stays.
+    /// Takes in all that `other` knows: both turned out to be one connection. The id that was told stays, else the older.
     pub(super) fn absorb(&mut self, other: Self) {
-        if other.opened < self.opened && self.stage != Stage::Classified {
+        let told = |known: &Self| known.stage == Stage::Classified;
+        if told(&other) || (other.opened < self.opened && !told(self)) {
             self.id = other.id;
         }
+        self.may_be_told_twice = false;
         self.opened = self.opened.min(other.opened);
         self.subflow |= other.subflow;
         self.dialled = self.dialled.or(other.dialled);
@@ -131,7 +136,7 @@ impl Known {
         if let Some(end) = other.end {
             self.ended(end);
         }
-        if self.stage == Stage::Open {
+        if self.stage == Stage::Open || other.stage == Stage::Classified {
             self.stage = other.stage;
             self.classified_at = other.classified_at;
         }
@@ -148,6 +153,16 @@ impl Known {
             Some(Role::Server) => self.server = Some(party),
             Some(Role::Wire) | None => {}
         }
+    }
+
+    /// Who holds a face's local end.
+    pub(super) fn holder(&mut self, key: FaceKey, holder: Party) {
+        let end = match self.face(key).map(|face| face.role) {
+            Some(Role::Client) => &mut self.client,
+            Some(Role::Server) => &mut self.server,
+            Some(Role::Wire) | None => return,
+        };
+        end.get_or_insert_default().held_by(holder);
     }
 
     /// Takes in what one face showed of what was spoken. The better of two accounts wins; two definite accounts that

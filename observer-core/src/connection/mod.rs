@@ -5,6 +5,7 @@ mod id;
 mod joiner;
 mod known;
 mod losses;
+mod passing;
 
 pub use crate::party::{Party, Process};
 pub use account::Context;

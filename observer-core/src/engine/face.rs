@@ -1,13 +1,17 @@
 //! One face under analysis: its TCP state and, until enough is known, its conversation.
 
 use super::tls_facts::Memory;
-use super::{Closed, FaceKey, Facts, Origin};
+use super::{Closed, FaceKey, Facts, Origin, Role};
 use crate::event::MissingBytes;
 use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
 use crate::protocol::http::Request;
 use crate::protocol::{Conversation, Dissector, Progress, Verdict};
 use crate::security::{Reason, Security};
 use crate::time::Timestamp;
+
+/// Segments of a face without a handshake that are told for their numbers: the first can be one that passed this end
+/// before the other end was watched.
+const PASSING: u8 = 8;
 
 /// How far the analysis of a face has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,10 @@ pub(super) struct Face {
     /// What `held` was when it was last added to the engine's sum.
     pub(super) accounted: usize,
     origin: Origin,
+    /// The socket that dialled, if it is one.
+    client: bool,
+    /// Segments that are still to be told for their numbers alone, so that the other end can be found by them.
+    passing: u8,
     /// A SYN was seen, so the streams begin at their first byte and the direction is certain.
     handshake: bool,
     /// The flow was fed the wrong way round and it is too late to turn it: its `ToServer` is `ToClient` to the source.
@@ -78,6 +86,12 @@ impl Face {
             reading_given_up: false,
             accounted: 0,
             origin: opened.origin,
+            client: opened.role == Role::Client,
+            passing: if opened.origin == Origin::Handshake || opened.role == Role::Wire {
+                0
+            } else {
+                PASSING
+            },
             handshake: opened.origin == Origin::Handshake,
             turned: false,
             conflict: false,
@@ -109,6 +123,16 @@ impl Face {
         self.handshake |= segment.flags.contains(Flags::SYN);
         let direction = if self.turned { direction.reversed() } else { direction };
         self.listen(|flow, ear| flow.segment(direction, segment, ear));
+    }
+
+    /// Whether a segment is to be told for its numbers; if so, whether it left this face's end. Segments that carry nothing
+    /// are seen at one end alone.
+    pub(super) fn passes(&mut self, direction: Direction, segment: &Segment<'_>) -> Option<bool> {
+        if self.handshake || self.passing == 0 || (segment.len == 0 && !segment.flags.contains(Flags::FIN)) {
+            return None;
+        }
+        self.passing -= 1;
+        Some((direction == Direction::ToServer) == self.client)
     }
 
     /// The source's guess of the direction was wrong. False if bytes were read that way already: then the content

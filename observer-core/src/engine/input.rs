@@ -185,12 +185,28 @@ pub enum Input<'a> {
         /// Whether the source's budget for this face ended with it.
         copied: Copied,
     },
-    /// The owner of a face's local end was found, or corrected.
+    /// Who opened a face's local end was found.
     Party {
         /// Which face.
         key: FaceKey,
-        /// The owner.
+        /// The owner, as far as it is known.
         party: Box<Party>,
+    },
+    /// Who holds a face's local end now was found, or why that cannot be.
+    Holder {
+        /// Which face.
+        key: FaceKey,
+        /// The holder.
+        party: Box<Party>,
+    },
+    /// Two faces without a handshake are the two ends of one connection, or may be.
+    Ends {
+        /// One.
+        one: FaceKey,
+        /// The other.
+        other: FaceKey,
+        /// Whether that is certain.
+        certain: bool,
     },
     /// A face has ended.
     Closed(Closed),

@@ -23,11 +23,40 @@ pub enum Report {
         /// Initial sequence number of the end that listened.
         server: u32,
     },
-    /// The owner of a face's local end is known.
+    /// A segment of a face that has no handshake: the two ends of one connection see it with the same numbers.
+    Passed {
+        /// Which face.
+        key: FaceKey,
+        /// When.
+        time: Timestamp,
+        /// Whether it left the face's own end.
+        left: bool,
+        /// Its sequence number.
+        seq: u32,
+        /// Its acknowledgement number.
+        ack: u32,
+    },
+    /// Two faces without a handshake are the two ends of one connection, or may be.
+    Ends {
+        /// One.
+        one: FaceKey,
+        /// The other.
+        other: FaceKey,
+        /// Whether that is certain.
+        certain: bool,
+    },
+    /// Who opened a face's local end is known.
     Party {
         /// Which face.
         key: FaceKey,
-        /// The owner.
+        /// The owner, as far as it is known.
+        party: Box<Party>,
+    },
+    /// Who holds a face's local end now is known, or why that cannot be.
+    Holder {
+        /// Which face.
+        key: FaceKey,
+        /// The holder.
         party: Box<Party>,
     },
     /// The verdict on a face stands, or its time is up.

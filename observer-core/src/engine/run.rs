@@ -94,7 +94,7 @@ impl Engine {
     }
 
     /// Takes in one thing that the source saw. An input for a face that is not known (given up, or never opened) has no
-    /// effect; the return value then is `false`.
+    /// effect, but that what is said of its owner is passed on; the return value then is `false`.
     pub fn feed(&mut self, input: Input<'_>, out: &mut impl FnMut(Report)) -> bool {
         match input {
             Input::Opened(opened) => {
@@ -113,12 +113,18 @@ impl Engine {
                 self.segment(index, direction, &segment, copied, out);
                 true
             }
+            // A face that has ended here may still wait for the other end where it is joined.
             Input::Party { key, party } => {
-                let known = self.index.contains_key(&key);
-                if known {
-                    out(Report::Party { key, party });
-                }
-                known
+                out(Report::Party { key, party });
+                self.index.contains_key(&key)
+            }
+            Input::Holder { key, party } => {
+                out(Report::Holder { key, party });
+                self.index.contains_key(&key)
+            }
+            Input::Ends { one, other, certain } => {
+                out(Report::Ends { one, other, certain });
+                self.index.contains_key(&one) && self.index.contains_key(&other)
             }
             Input::Closed(closed) => {
                 let Some(&index) = self.index.get(&closed.key) else { return false };
@@ -224,6 +230,10 @@ impl Engine {
         {
             face.numbers_told = true;
             out(Report::Numbers { key: face.key, client, server });
+        }
+        if let Some(left) = face.passes(direction, segment) {
+            let (key, time, seq, ack) = (face.key, segment.time, segment.seq, segment.ack);
+            out(Report::Passed { key, time, left, seq, ack });
         }
         let open = face.closed.is_none();
         let ended = (open && face.flow().is_over()).then(|| face.flow().ending());

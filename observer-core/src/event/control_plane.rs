@@ -125,6 +125,18 @@ pub struct Connection {
     /// What kind of TCP connection, where it is not a plain one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub socket: Option<SocketState>,
+    /// What is doubtful about the end that was not seen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_end: Option<OtherEnd>,
+}
+
+/// `control_plane.connection.other_end`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OtherEnd {
+    /// A socket with the same two addresses is on this node, and nothing shows whether it is the other end of this
+    /// connection: it is told as a connection of its own.
+    MayBeToldApart,
 }
 
 /// `control_plane.connection.direction`; absent where the handshake or the socket showed it.
@@ -158,7 +170,7 @@ pub struct ClientCertificateField {
 /// One end of a connection.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PartyField {
-    /// The process that holds the socket.
+    /// The process that holds the socket, or held it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub process: Option<ProcessField>,
     /// The process that opened it, where that is another one.
@@ -170,7 +182,7 @@ pub struct PartyField {
     /// Path of the cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
-    /// Inode number of the network namespace.
+    /// Inode number of the socket's network namespace.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub network_namespace: Option<u32>,
     /// Why the process is missing.

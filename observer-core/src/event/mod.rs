@@ -14,7 +14,7 @@ mod when;
 pub use community_id::community_id;
 pub use control_plane::{
     ClientCertificateField, Connection, ControlPlane, DirectionField, Heartbeat, HttpCounts, Loss, LossField,
-    MissingBytes, PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,
+    MissingBytes, OtherEnd, PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,
 };
 pub use ecs::{
     Action, Container, Destination, Ecs, EventField, HttpField, HttpRequest, HttpResponse, Kind, Log,

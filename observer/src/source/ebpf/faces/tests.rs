@@ -30,7 +30,7 @@ impl Hear for Log {
             Input::Segment { direction, segment, .. } => {
                 self.segments.push((direction, segment.flags.0, segment.seq));
             }
-            Input::Party { .. } | Input::Reversed(_) => {}
+            Input::Party { .. } | Input::Holder { .. } | Input::Ends { .. } | Input::Reversed(_) => {}
         }
     }
 }
