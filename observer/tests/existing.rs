@@ -95,6 +95,14 @@ fn pid(party: &Party) -> u32 {
     party.process.as_ref().map_or(0, |process| process.pid)
 }
 
+/// What is told of a listener that `opener` bound and `pids` hold.
+fn corrected(owners: &mut Owners, opener: Party, pids: &[u32]) -> Party {
+    let hint = pid(&opener);
+    let mut end = Party { opened_by: opener.process, ..Party::default() };
+    end.held_by(owners.holder(pids, hint).unwrap());
+    end
+}
+
 fn listener(sockets: &[ExistingSocket], port: u16) -> &ExistingSocket {
     sockets.iter().find(|it| it.socket.state == State::Listen && it.socket.local.port() == port).unwrap()
 }
@@ -213,7 +221,7 @@ fn a_passed_descriptor_belongs_to_who_holds_it() {
     // The kernel programs name the caller of `listen`; who holds it now corrects that.
     let opener = owners.caller(&Claim { tgid: numbers[0], called_at: BootTime::now(), ..Claim::default() });
     let (_, found) = owners.holders(&HashSet::from([listening.socket.inode]));
-    let corrected = owners.correct(opener, &found.by_inode[&listening.socket.inode]);
+    let corrected = corrected(&mut owners, opener, &found.by_inode[&listening.socket.inode]);
     assert_eq!((pid(&corrected), corrected.opened_by.unwrap().pid), (numbers[1], numbers[0]));
 }
 
@@ -235,7 +243,7 @@ fn an_activated_service_owns_what_its_activator_opened_and_still_holds() {
     assert_eq!(pid(&listening.owner), numbers[1], "{listening:?}");
     let opener = owners.caller(&Claim { tgid: numbers[0], called_at: BootTime::now(), ..Claim::default() });
     let (_, found) = owners.holders(&HashSet::from([listening.socket.inode]));
-    let corrected = owners.correct(opener, &found.by_inode[&listening.socket.inode]);
+    let corrected = corrected(&mut owners, opener, &found.by_inode[&listening.socket.inode]);
     assert_eq!((pid(&corrected), corrected.opened_by.unwrap().pid), (numbers[1], numbers[0]));
 }
 
@@ -290,7 +298,7 @@ fn a_daemon_owns_the_listener_that_its_dead_parent_opened() {
     let opener = owners.caller(&claim);
     assert_eq!(opener.missing, Some("process_exited"));
     let (_, found) = owners.holders(&HashSet::from([listening.socket.inode]));
-    let corrected = owners.correct(opener, &found.by_inode[&listening.socket.inode]);
+    let corrected = corrected(&mut owners, opener, &found.by_inode[&listening.socket.inode]);
     assert_eq!((pid(&corrected), corrected.opened_by.unwrap().pid), (numbers[1], numbers[0]));
     assert_eq!(corrected.missing, None);
 }

@@ -265,7 +265,6 @@ fn an_output_that_is_full_ends_it_with_code_1_and_one_that_is_closed_quietly() {
 }
 
 #[test]
-#[ignore = "both ends of an older node-local connection are told as two connections"]
 fn a_connection_from_before_is_classified_where_its_bytes_show_it() {
     let _world = world!();
     let place = Netns::new();

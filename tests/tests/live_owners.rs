@@ -34,7 +34,6 @@ fn told(daemon: Daemon) -> Vec<Told> {
 }
 
 #[test]
-#[ignore = "the opener is told as the holder: who holds a socket is not asked for yet"]
 fn a_descriptor_that_was_handed_on_has_an_opener_and_a_holder() {
     let _world = world!();
     let place = Netns::new();
@@ -236,7 +235,6 @@ fn later_children_of_an_older_listener_have_both_owners() {
 }
 
 #[test]
-#[ignore = "both ends of an older node-local connection are told as two connections, without the reason"]
 fn connections_older_than_the_daemon_are_told_once_with_owners_and_reason() {
     let _world = world!();
     let place = Netns::new();

@@ -1,13 +1,55 @@
-//! A made-up `/proc` and cgroup tree for tests.
+//! A made-up `/proc`, cgroup tree and set of sockets for tests.
 
+use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use observer_core::engine::FaceKey;
 
 use super::roots::Roots;
+use super::sought::{Found, Sockets, Sought};
 use super::stat;
+
+/// Where sockets are, by cookie, and how often each was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Places(Arc<Mutex<HashMap<u64, (Found, usize)>>>);
+
+impl Places {
+    pub(crate) fn new(places: &[(u64, Found)]) -> Self {
+        Self(Arc::new(Mutex::new(places.iter().map(|(cookie, found)| (*cookie, (*found, 0))).collect())))
+    }
+
+    pub(crate) fn sought(&self, cookie: u64, hint: u32) -> Sought {
+        let end = "10.0.0.1:443".parse().unwrap();
+        let (local, remote) = (end, end);
+        Sought { key: FaceKey(cookie), cookie, space: Some(1), local, remote, hint, listener: Some(77) }
+    }
+
+    pub(crate) fn asked(&self, cookie: u64) -> usize {
+        self.0.lock().unwrap().get(&cookie).map_or(0, |(_, asked)| *asked)
+    }
+}
+
+impl Sockets for Places {
+    fn find(&mut self, sought: &[Sought]) -> Vec<Found> {
+        let mut places = self.0.lock().unwrap();
+        let found = sought.iter().map(|socket| {
+            places.get_mut(&socket.cookie).map_or(Found::Gone, |(found, asked)| {
+                *asked += 1;
+                *found
+            })
+        });
+        found.collect()
+    }
+
+    fn netns(&mut self, cookie: u64, _hint: u32) -> Option<u32> {
+        u32::try_from(cookie + 4000).ok()
+    }
+}
 
 pub(crate) struct Fake {
     _folder: tempfile::TempDir,

@@ -1,4 +1,4 @@
-//! Which processes hold a socket now.
+//! Which processes hold a socket now: a look through the open files of all of them.
 
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -70,22 +70,22 @@ impl Holders {
     }
 }
 
-/// Lets scans happen, but not for more than 5 % of one core.
+/// Lets work happen, but not for more than 5 % of one core.
 #[derive(Debug, Default)]
 pub struct Pace {
     next: Option<Instant>,
 }
 
 impl Pace {
-    /// When the next scan may start; `None` means now.
+    /// When the next piece of work may start; `None` means now.
     #[must_use]
     pub fn wait(&self, now: Instant) -> Option<Duration> {
         self.next?.checked_duration_since(now).filter(|wait| !wait.is_zero())
     }
 
-    /// A scan ended at `now` and took `took`.
+    /// A piece of work ended at `now` and took `took`.
     pub fn spent(&mut self, now: Instant, took: Duration) {
-        self.next = Some(now + Duration::from_millis(200).max(took * 20));
+        self.next = Some(now + took * 19);
     }
 }
 
@@ -132,12 +132,12 @@ mod tests {
     }
 
     #[test]
-    fn a_long_scan_is_followed_by_a_long_pause() {
+    fn long_work_is_followed_by_a_long_pause() {
         let mut pace = Pace::default();
         let now = Instant::now();
         assert_eq!(pace.wait(now), None);
         pace.spent(now, Duration::from_secs(1));
-        assert_eq!(pace.wait(now), Some(Duration::from_secs(20)));
-        assert_eq!(pace.wait(now + Duration::from_secs(20)), None);
+        assert_eq!(pace.wait(now), Some(Duration::from_secs(19)));
+        assert_eq!(pace.wait(now + Duration::from_secs(19)), None);
     }
 }

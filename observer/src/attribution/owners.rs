@@ -16,9 +16,12 @@ use super::holders::Holders;
 use super::pods::{NodeName, Pods};
 use super::printable::{MAX_NAME, MAX_PATH, printable};
 use super::roots::Roots;
+use super::stat::Stat;
 
 /// Processes kept.
 const MOST_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
+/// Open files of one process looked at.
+const MOST_FILES: usize = 1_000_000;
 /// How long what may change in a living process (executable, control group, namespace) is believed.
 const BELIEVED: Duration = Duration::from_secs(2);
 
@@ -41,6 +44,7 @@ struct Known {
     party: Party,
     image: (u64, u64),
     stat_name: Vec<u8>,
+    kernel_thread: bool,
     /// It certainly lived from its start until here.
     alive_at: BootTime,
     read_at: Instant,
@@ -123,39 +127,64 @@ impl Owners {
     /// Who holds the sockets `inodes` now, from one scan of all processes; nothing for those that nobody holds.
     pub fn holders(&mut self, inodes: &HashSet<u64>) -> (HashMap<u64, Party>, Holders) {
         let found = Holders::scan(&self.roots, inodes);
-        let parties = found
-            .by_inode
-            .iter()
-            .filter_map(|(inode, pids)| Some((*inode, self.choose(pids, None)?)))
-            .collect();
+        let parties =
+            found.by_inode.iter().filter_map(|(inode, pids)| Some((*inode, self.holder(pids, 0)?))).collect();
         (parties, found)
     }
 
-    /// Corrects `opener` by who holds the socket now: `process` becomes the holder, `opened_by` the one that opened it.
-    /// If nobody was found to hold it, the opener stays.
-    pub fn correct(&mut self, opener: Party, holders: &[u32]) -> Party {
-        let Some(mut party) = self.choose(holders, opener.process.as_ref()) else { return opener };
-        if party.process != opener.process {
-            party.opened_by = opener.process;
+    /// Which of the processes `pids` holds which of the sockets `wanted` (inode and its probable holder): each is named
+    /// through the folder in which the socket was seen, so that it cannot be another process of the same pid. Stops when
+    /// every socket is found.
+    pub fn holding(&mut self, pids: &[u32], wanted: &HashMap<u64, u32>) -> HashMap<u64, Party> {
+        let mut found: HashMap<u64, Vec<Party>> = HashMap::new();
+        for pid in pids {
+            if found.len() == wanted.len() {
+                break;
+            }
+            let Ok(folder) = Folder::open(&self.roots, *pid) else { continue };
+            let mut seen = HashSet::new();
+            // What was read until an error is still true.
+            let _ = folder.sockets(MOST_FILES, |inode| {
+                if wanted.contains_key(&inode) {
+                    seen.insert(inode);
+                }
+                true
+            });
+            if seen.is_empty() {
+                continue;
+            }
+            if let Ok(known) = self.read_in(*pid, &folder)
+                && !known.kernel_thread
+            {
+                for inode in seen {
+                    found.entry(inode).or_default().push(known.party.clone());
+                }
+            }
         }
-        party
+        let best = found.into_iter().filter_map(|(inode, parties)| {
+            Some((inode, self.best(parties, wanted.get(&inode).copied().unwrap_or(0))?))
+        });
+        best.collect()
+    }
+
+    /// Of the processes `pids`, which hold one socket, the one that most likely serves it; `opener` opened it.
+    pub fn holder(&mut self, pids: &[u32], opener: u32) -> Option<Party> {
+        let parties = pids.iter().filter_map(|pid| self.process_now(*pid).ok()).collect();
+        self.best(parties, opener)
     }
 
     /// Of several holders the one that most likely serves the socket: one that was handed it by a service manager;
     /// else the opener; else the oldest that is not pid 1 (a master is older than its workers).
-    fn choose(&mut self, pids: &[u32], opener: Option<&Process>) -> Option<Party> {
-        let mut parties: Vec<Party> = pids.iter().filter_map(|pid| self.process_now(*pid).ok()).collect();
+    fn best(&self, mut parties: Vec<Party>, opener: u32) -> Option<Party> {
+        let several = parties.len() > 1;
         let rank = |party: &Party| {
             let process = party.process.as_ref();
             let pid = process.map_or(0, |process| process.pid);
-            let is_opener = opener.is_some_and(|opener| {
-                process.is_some_and(|it| it.pid == opener.pid && it.start_ticks == opener.start_ticks)
-            });
-            let was_handed = pids.len() > 1
-                && Folder::open(&self.roots, pid).is_ok_and(|folder| folder.was_handed_sockets(pid));
+            let was_handed =
+                several && Folder::open(&self.roots, pid).is_ok_and(|folder| folder.was_handed_sockets(pid));
             let start = process.and_then(|process| process.start_ticks).unwrap_or(u64::MAX);
             // The first process holds what it hands to its services; alone, it serves itself.
-            (pid == 1 && pids.len() > 1, !was_handed, !is_opener, start, pid)
+            (pid == 1 && several, !was_handed, pid != opener, start, pid)
         };
         parties.sort_by_cached_key(rank);
         parties.into_iter().next()
@@ -195,6 +224,10 @@ impl Owners {
 
     fn read(&mut self, pid: u32) -> Result<Arc<Known>, Unread> {
         let folder = Folder::open(&self.roots, pid)?;
+        self.read_in(pid, &folder)
+    }
+
+    fn read_in(&mut self, pid: u32, folder: &Folder) -> Result<Arc<Known>, Unread> {
         let alive_at = BootTime::now();
         let stat = folder.stat()?;
         if let Some(known) = self.known.get(&pid).cloned() {
@@ -202,14 +235,7 @@ impl Owners {
                 known.party.process.as_ref().and_then(|it| it.start_ticks) == Some(stat.start_ticks);
             let same_program = known.image == stat.image && known.stat_name == stat.name;
             if same_process && same_program && known.read_at.elapsed() < BELIEVED {
-                return Ok(self.keep(
-                    pid,
-                    known.party.clone(),
-                    &stat.name,
-                    stat.image,
-                    alive_at,
-                    known.read_at,
-                ));
+                return Ok(self.keep(pid, known.party.clone(), &stat, alive_at, known.read_at));
             }
         }
         let membership = folder.membership().unwrap_or_default();
@@ -221,7 +247,7 @@ impl Owners {
             None => (None, self.pods.node(netns)),
         };
         let party = Party {
-            component: executable.as_deref().and_then(|executable| component(executable, &folder)),
+            component: executable.as_deref().and_then(|executable| component(executable, folder)),
             // Behind such a process are others, in a kernel of their own.
             missing: executable
                 .as_deref()
@@ -241,19 +267,25 @@ impl Owners {
             node,
             ..Party::default()
         };
-        Ok(self.keep(pid, party, &stat.name, stat.image, alive_at, Instant::now()))
+        Ok(self.keep(pid, party, &stat, alive_at, Instant::now()))
     }
 
     fn keep(
         &mut self,
         pid: u32,
         party: Party,
-        stat_name: &[u8],
-        image: (u64, u64),
+        stat: &Stat,
         alive_at: BootTime,
         read_at: Instant,
     ) -> Arc<Known> {
-        let known = Arc::new(Known { party, image, stat_name: stat_name.to_vec(), alive_at, read_at });
+        let known = Arc::new(Known {
+            party,
+            image: stat.image,
+            stat_name: stat.name.clone(),
+            kernel_thread: stat.kernel_thread,
+            alive_at,
+            read_at,
+        });
         self.known.put(pid, Arc::clone(&known));
         known
     }
@@ -281,6 +313,10 @@ fn sandbox(executable: &str) -> bool {
 
 fn verdict(known: &Known, called_at: BootTime) -> Result<Party, &'static str> {
     let start = known.party.process.as_ref().and_then(|process| process.start_ticks).unwrap_or(u64::MAX);
+    if known.kernel_thread {
+        // It works off what others left behind.
+        return Err("kernel_thread");
+    }
     if BootTime::from_start_ticks(start) > called_at { Err("pid_reused") } else { Ok(known.party.clone()) }
 }
 
@@ -400,8 +436,8 @@ mod tests {
         fake.process(1, b"systemd", 0, 1).executable(1, b"/usr/lib/systemd/systemd");
         fake.process(9, b"sshd", 1, 70);
         let mut owners = Owners::new(fake.roots().clone());
-        let opener = owners.caller(&claim(1, 60));
-        let party = owners.correct(opener, &[1, 9]);
+        let mut party = owners.caller(&claim(1, 60));
+        party.held_by(owners.holder(&[1, 9], 1).unwrap());
         assert_eq!((name(&party), party.opened_by.as_ref().unwrap().name.as_str()), ("sshd", "systemd"));
     }
 
@@ -411,39 +447,39 @@ mod tests {
         fake.process(5, b"activator", 1, 40);
         fake.process(9, b"service", 5, 70).environment(9, "A=1\0LISTEN_PID=9\0LISTEN_FDS=1\0");
         let mut owners = Owners::new(fake.roots().clone());
-        let opener = owners.caller(&claim(5, 60));
-        assert_eq!(name(&owners.correct(opener, &[5, 9])), "service");
+        assert_eq!(name(&owners.holder(&[5, 9], 5).unwrap()), "service");
     }
 
     #[test]
-    fn a_master_that_still_holds_its_listener_stays_its_owner() {
-        let fake = Fake::new();
-        fake.process(5, b"master", 1, 40);
-        fake.process(9, b"worker", 5, 70);
-        let mut owners = Owners::new(fake.roots().clone());
-        let opener = owners.caller(&claim(5, 60));
-        let party = owners.correct(opener, &[9, 5]);
-        assert_eq!((name(&party), &party.opened_by), ("master", &None));
-    }
-
-    #[test]
-    fn of_several_holders_the_oldest_counts_when_the_opener_is_gone() {
+    fn of_several_holders_the_opener_counts_and_else_the_oldest() {
         let fake = Fake::new();
         fake.process(9, b"worker", 8, 71);
         fake.process(8, b"daemon", 1, 70);
         let mut owners = Owners::new(fake.roots().clone());
-        let opener = owners.caller(&claim(5, 60));
-        let party = owners.correct(opener, &[9, 8]);
-        assert_eq!((name(&party), party.opened_by.as_ref().unwrap().pid), ("daemon", 5));
-        assert_eq!(party.missing, None);
+        assert_eq!(name(&owners.holder(&[9, 8], 9).unwrap()), "worker");
+        assert_eq!(name(&owners.holder(&[9, 8], 5).unwrap()), "daemon");
+        assert_eq!(owners.holder(&[], 5), None);
     }
 
     #[test]
-    fn a_socket_that_nobody_holds_stays_with_its_opener() {
+    fn names_the_holder_of_each_socket_and_nobody_for_others() {
         let fake = Fake::new();
-        fake.process(5, b"opener", 1, 40);
+        fake.process(5, b"master", 1, 40).open_socket(5, 3, 100).open_socket(5, 4, 7);
+        fake.process(6, b"worker", 5, 41).open_socket(6, 3, 100).open_socket(6, 4, 200);
+        let wanted = HashMap::from([(100, 6), (200, 0), (300, 5)]);
+        let found = Owners::new(fake.roots().clone()).holding(&[5, 6, 99], &wanted);
+        assert_eq!(found.len(), 2);
+        assert_eq!((name(&found[&100]), name(&found[&200])), ("worker", "worker"));
+    }
+
+    #[test]
+    fn a_thread_of_the_kernel_owns_nothing() {
+        let fake = Fake::new();
+        let line = b"7 (kworker/0:1) S 2 0 0 0 -1 69238880 0 0 0 0 0 0 0 0 20 0 1 0 9 0 0 18 0 0 0 0";
+        fake.process(7, b"x", 2, 9).open_socket(7, 3, 100);
+        std::fs::write(fake.roots().proc.join("7/stat"), line).unwrap();
         let mut owners = Owners::new(fake.roots().clone());
-        let opener = owners.caller(&claim(5, 60));
-        assert_eq!(owners.correct(opener.clone(), &[]), opener);
+        assert_eq!(owners.caller(&claim(7, 51)).missing, Some("kernel_thread"));
+        assert!(owners.holding(&[7], &HashMap::from([(100, 7)])).is_empty());
     }
 }

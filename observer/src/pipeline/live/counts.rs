@@ -11,6 +11,8 @@ pub(super) struct Counts {
     pub(super) open: AtomicU64,
     /// Owners that were not looked up because too many were asked for.
     pub(super) owners_not_asked: AtomicU64,
+    /// Sockets whose holder was not searched for, because too many were.
+    pub(super) not_searched: AtomicU64,
     /// Connections whose command name was that of a watched program and whose executable was not.
     pub(super) not_proven: AtomicU64,
 }

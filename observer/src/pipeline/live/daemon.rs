@@ -1,11 +1,10 @@
 //! The daemon: set-up, the main thread's waiting, and the end.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use observer_core::connection::{Context, Joiner, JoinerLimits, Party, Seed};
+use observer_core::connection::{Context, Joiner, JoinerLimits, Seed};
 use observer_core::engine::{self, Engine};
 use observer_core::event::{Event, Heartbeat};
 use observer_core::time::Timestamp;
@@ -21,11 +20,12 @@ use crate::attribution::{Desk, NodeName, Owners, Roots};
 use crate::cli::RunConfig;
 use crate::sink::Sink;
 use crate::source::ebpf::{self, Clock, Live, Settings};
+use crate::source::existing::Finder;
 
 /// Events that may wait for the sink.
 const EVENTS: usize = 65_536;
 /// Owners that may be asked for at one time.
-const QUESTIONS: usize = 16_384;
+const QUESTIONS: usize = 8192;
 /// How long a verdict waits for the other end's face and for the owners.
 const HOLD: Duration = Duration::from_millis(1);
 /// How long a closed end waits for the other end to close.
@@ -86,11 +86,11 @@ impl Daemon {
         let limits = engine::Limits { verdict: config.verdict_timeout, ..engine::Limits::default() };
         let (sender, events) = channel(EVENTS);
         let node = node_name(config);
-        let (desk, answers) = Desk::open(Owners::new(roots.clone()).on(node.clone()), QUESTIONS)?;
+        let owners = || Owners::new(roots.clone()).on(node.clone());
+        let (desk, answers) = Desk::open(owners, || Finder::new(roots.clone()), QUESTIONS)?;
         let counts = Arc::new(Counts::default());
         let control = Arc::new(OnceLock::new());
         let listed = Arc::new(OnceLock::new());
-        let listeners: Arc<OnceLock<HashMap<u64, Box<Party>>>> = Arc::new(OnceLock::new());
         let ears = Ears {
             engine: Engine::new(limits),
             joiner: Joiner::new(
@@ -104,16 +104,14 @@ impl Daemon {
             desk,
             answers,
             older: Arc::clone(&listed),
-            listeners: Arc::clone(&listeners),
             state: State::default(),
         };
         let mut holes = Vec::new();
         let live = Live::start_after(&settings, ears, |kernel| {
             let _ = control.set(kernel.clone());
-            let older = older::list(&mut Owners::new(roots.clone()).on(node), &watched, kernel, now);
-            let _ = listeners.set(older.listeners);
-            let _ = listed.set(older.connections);
-            holes = older.holes;
+            let mut older = older::list(&mut owners(), &watched, kernel, now);
+            holes = std::mem::take(&mut older.holes);
+            let _ = listed.set(older);
             Ok(())
         })?;
         let daemon = Self {
@@ -216,7 +214,8 @@ impl Daemon {
             sockets_without_storage: kernel.no_storage,
             packets_encapsulated: kernel.encapsulated,
             records_undecoded: Counts::read(&received.undecoded),
-            owners_not_asked: Counts::read(&self.counts.owners_not_asked),
+            owners_not_asked: Counts::read(&self.counts.owners_not_asked)
+                + Counts::read(&self.counts.not_searched),
             candidates_disproved: Counts::read(&self.counts.not_proven),
             wishes_refused: self.live.control().refused_wishes(),
         }

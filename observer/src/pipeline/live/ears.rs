@@ -1,20 +1,22 @@
 //! The analysis on the reader's thread.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::Receiver;
 use std::sync::{Arc, OnceLock};
 
+use crossbeam_channel::Receiver;
 use observer_core::connection::{Joiner, Party};
-use observer_core::engine::{Engine, FaceKey, Input, LossPlace, Lost, Opened, Report, Role};
+use observer_core::engine::{Engine, FaceKey, Input, LossPlace, Lost, Report, Role};
 use observer_core::event::Event;
 use observer_core::time::Timestamp;
 use tokio::sync::mpsc::Sender;
 
 use super::counts::Counts;
+use super::older::Older;
 use super::proof::Proof;
-use crate::attribution::{Answer, BootTime, Claim, Desk, Question};
+use crate::attribution::{Answer, BootTime, Claim, Desk, NOT_YET, Question, Sought};
 use crate::source::ebpf::{Announced, Clock, Control, Hear};
+use crate::source::existing::Pair;
 
 /// What the reader's thread needs to know of the rest.
 pub(super) struct Ears {
@@ -26,10 +28,8 @@ pub(super) struct Ears {
     pub(super) proof: Proof,
     pub(super) desk: Desk,
     pub(super) answers: Receiver<Answer>,
-    /// Connections that were listed at the start, and are listed on this thread when it begins to hear.
-    pub(super) older: Arc<OnceLock<Vec<Opened>>>,
-    /// Owners of listeners that are older than the kernel programs.
-    pub(super) listeners: Arc<OnceLock<HashMap<u64, Box<Party>>>>,
+    /// What was listed at the start, and is told on this thread when it begins to hear.
+    pub(super) older: Arc<OnceLock<Older>>,
     pub(super) state: State,
 }
 
@@ -46,6 +46,12 @@ pub(super) struct State {
 }
 
 impl Ears {
+    fn ask(&self, question: Question) {
+        if self.desk.ask(question).is_err() {
+            Counts::add(&self.counts.owners_not_asked, 1);
+        }
+    }
+
     fn feed(&mut self, input: Input<'_>) {
         let Self { engine, joiner, control, events, counts, .. } = self;
         let mut hand_on = |event| hand_on(events, counts, event);
@@ -57,17 +63,24 @@ impl Ears {
         if self.state.told_older {
             return;
         }
-        let Some(older) = self.older.get().cloned() else { return };
+        let all = Arc::clone(&self.older);
+        let Some(older) = all.get() else { return };
         self.state.told_older = true;
-        for opened in older {
+        for opened in &older.connections {
             self.state.listed.insert(opened.key);
-            self.feed(Input::Opened(opened));
+            self.feed(Input::Opened(opened.clone()));
+        }
+        for Pair { one, other, certain } in older.pairs.iter().copied() {
+            self.feed(Input::Ends { one, other, certain });
         }
     }
 
     fn take_answers(&mut self) {
         while let Ok(answer) = self.answers.try_recv() {
-            self.feed(Input::Party { key: answer.key, party: Box::new(answer.party) });
+            self.feed(match answer {
+                Answer::Opened(key, party) => Input::Party { key, party: Box::new(party) },
+                Answer::Holder(key, party) => Input::Holder { key, party: Box::new(party) },
+            });
         }
     }
 
@@ -97,27 +110,45 @@ impl Hear for Ears {
             }
             return None;
         }
-        let listener = announced.listener.and_then(|cookie| self.listeners.get()?.get(&cookie));
-        if announced.role == Some(Role::Server)
-            && let Some(owner) = listener
-        {
-            return Some(owner.clone());
+        let accepted = announced.role == Some(Role::Server);
+        let older = announced.listener.and_then(|cookie| self.older.get()?.listeners.get(&cookie));
+        let claim = announced.caller.as_ref().map(|caller| Claim {
+            tgid: caller.tgid,
+            name: caller.command.clone().into_bytes(),
+            called_at: boot_time(caller.time),
+            cgroup_id: Some(caller.cgroup).filter(|id| *id != 0),
+        });
+        // Whoever listens accepts, or somebody else does: the holder has to be seen.
+        let holder = older.and_then(|owner| owner.process.as_ref()).map(|process| process.pid);
+        let hint = claim.as_ref().map(|claim| claim.tgid).or(holder);
+        let socket = (announced.cookie != 0 && (hint.is_some() || accepted)).then(|| {
+            Box::new(Sought {
+                key: announced.key,
+                cookie: announced.cookie,
+                space: announced.netns_cookie,
+                local: announced.local,
+                remote: announced.remote,
+                hint: hint.unwrap_or(0),
+                listener: announced.listener,
+            })
+        });
+        if claim.is_some() || socket.is_some() {
+            let (key, space) = (announced.key, announced.netns_cookie);
+            self.ask(Question::Opened { key, claim, accepted, space, socket });
         }
-        let caller = announced.caller.as_ref()?;
-        let question = Question {
-            key: announced.key,
-            claim: Claim {
-                tgid: caller.tgid,
-                name: caller.command.clone().into_bytes(),
-                called_at: boot_time(caller.time),
-                cgroup_id: Some(caller.cgroup).filter(|id| *id != 0),
-            },
-            inode: None,
-        };
-        if self.desk.ask(question).is_err() {
-            Counts::add(&self.counts.owners_not_asked, 1);
+        let party = announced.party();
+        if !accepted {
+            return party;
         }
-        announced.party()
+        let netns = older.and_then(|owner| owner.netns);
+        let opener_unseen = party.is_none();
+        let missing = Some(NOT_YET);
+        Some(Box::new(Party { netns, missing, opener_unseen, ..party.map_or_else(Party::default, |it| *it) }))
+    }
+
+    fn released(&mut self, key: FaceKey, tgid: u32, time: Timestamp) {
+        let claim = Claim { tgid, called_at: boot_time(time), ..Claim::default() };
+        self.ask(Question::Released { key, claim });
     }
 
     fn input(&mut self, input: Input<'_>) {
@@ -138,10 +169,11 @@ impl Hear for Ears {
             let records = lost - core::mem::replace(&mut self.state.events_lost_told, lost);
             self.feed(Input::Lost(Lost { time: now, place: LossPlace::Sink, key: None, records, bytes: 0 }));
         }
-        let Self { engine, joiner, control, events, counts, .. } = self;
+        let Self { engine, joiner, control, events, counts, desk, .. } = self;
         let mut hand_on = |event| hand_on(events, counts, event);
         engine.advance(now, &mut |report| tell(report, control.get(), joiner, &mut hand_on));
         joiner.advance(now, &mut hand_on);
+        counts.not_searched.store(desk.not_searched(), Ordering::Relaxed);
         counts.open.store(u64::try_from(joiner.open()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if now.since(self.state.tidied).as_secs() >= 10 {
             self.state.tidied = now;

@@ -1,22 +1,24 @@
 //! Connections and listeners that are older than the kernel programs.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use observer_core::connection::Party;
-use observer_core::engine::{Opened, Role};
+use observer_core::engine::{FaceKey, Opened, Role};
 use observer_core::time::Timestamp;
 
 use super::watched::Watched;
 use crate::attribution::Owners;
 use crate::source::ebpf::{Control, OlderSocket};
-use crate::source::existing::Existing;
+use crate::source::existing::{Existing, Pair};
 
 /// What was there before the kernel programs.
 #[derive(Debug, Default)]
 pub(super) struct Older {
     /// Watched connections.
     pub(super) connections: Vec<Opened>,
-    /// Owners of watched listeners by cookie: their later children belong to them.
+    /// Which of them are the two ends of one connection.
+    pub(super) pairs: Vec<Pair>,
+    /// Holders of watched listeners by cookie.
     pub(super) listeners: HashMap<u64, Box<Party>>,
     /// What could not be listed, in words.
     pub(super) holes: Vec<String>,
@@ -54,6 +56,10 @@ pub(super) fn list(owners: &mut Owners, watched: &Watched, control: &Control, no
             }
         }
     }
+    let watched: HashSet<FaceKey> = older.connections.iter().map(|opened| opened.key).collect();
+    older.pairs.extend(
+        existing.pairs.iter().filter(|pair| watched.contains(&pair.one) && watched.contains(&pair.other)),
+    );
     if let Err(error) = control.apply() {
         older.holes.push(format!("the kernel did not take what is known of older sockets: {error}"));
     }

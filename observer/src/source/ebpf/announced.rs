@@ -33,6 +33,10 @@ pub struct Announced {
     pub listener: Option<u64>,
     /// Cookie of its network namespace, where the kernel says.
     pub netns_cookie: Option<u64>,
+    /// Its own address.
+    pub local: SocketAddr,
+    /// Its peer's, as the socket has it.
+    pub remote: SocketAddr,
     /// Its part in the connection; `None` if only user space can tell (the socket is older than the programs).
     pub role: Option<Role>,
     /// Why it is watched: bits of `observer_common::reach`. A command name alone is a candidate.
@@ -51,6 +55,8 @@ impl Announced {
             cookie: record.key & 0xffff_ffff_ffff,
             listener: Some(record.listener).filter(|cookie| *cookie != 0),
             netns_cookie: Some(record.netns).filter(|cookie| *cookie != 0),
+            local: address(&record.local),
+            remote: address(&record.remote),
             role: match record.role {
                 role::CLIENT => Some(Role::Client),
                 role::SERVER => Some(Role::Server),
@@ -67,7 +73,8 @@ impl Announced {
         }
     }
 
-    /// The owner as far as the kernel knows it: who connected holds the socket; who bound a listener only opened it.
+    /// The owner as far as the kernel knows it: who connected holds the socket at first; who bound a listener only opened
+    /// it.
     #[must_use]
     pub fn party(&self) -> Option<Box<Party>> {
         let caller = self.caller.as_ref()?;

@@ -125,15 +125,18 @@ impl Faces {
             face.multipath = multipath(record, pending.as_ref());
         }
         self.insert(record.key, face, record.time, hear);
+        let announced = Announced::of(record, key, joined, &self.clock);
+        let party = hear.announced(&announced);
         if key != named {
             hear.named(key, record.key);
+            if let Some(party) = party {
+                hear.input(Input::Party { key, party });
+            }
             for early in &early {
                 self.early(key, early, hear);
             }
             return;
         }
-        let announced = Announced::of(record, key, joined, &self.clock);
-        let party = hear.announced(&announced);
         let began = if record.opened == 0 { record.time } else { record.opened };
         let time = pending.as_ref().map_or(began, |pending| pending.time);
         let (local, remote) = (address(&record.local), address(&record.remote));
@@ -194,6 +197,8 @@ impl Faces {
             cookie: 0,
             listener: Some(pending.record.listener),
             netns_cookie: None,
+            local: address(&pending.record.local),
+            remote: address(&pending.record.remote),
             role: Some(Role::Server),
             reach: pending.record.reach,
             caller: None,

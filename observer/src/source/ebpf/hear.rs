@@ -8,7 +8,8 @@ use super::Announced;
 
 /// Who hears of faces.
 pub trait Hear {
-    /// A face becomes known; says who owns its local end, as far as that can be said at once.
+    /// A face becomes known; says who owns its local end, as far as that can be said at once. Said again of a face that was
+    /// announced under a name of our own, when it has shown its socket.
     fn announced(&mut self, announced: &Announced) -> Option<Box<Party>> {
         announced.party()
     }

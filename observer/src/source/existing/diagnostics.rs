@@ -1,6 +1,8 @@
-//! Socket diagnostics (`NETLINK_SOCK_DIAG`, sock_diag(7)) of one network namespace.
+//! Socket diagnostics (`NETLINK_SOCK_DIAG`, sock_diag(7)) of one network namespace: all sockets, or one by its ends and
+//! cookie.
 
 use std::io;
+use std::os::fd::AsRawFd;
 
 use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::SockDiagMessage;
@@ -10,6 +12,7 @@ use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket as Netlink, SocketAddr as Kernel};
 
 use super::socket::Socket;
+use crate::attribution::Sought;
 
 /// The kernel fills at most 32 KiB at a time for a reader with room for that much (`netlink_dump`).
 const BUFFER: usize = 64 << 10;
@@ -28,11 +31,92 @@ pub(crate) struct Listed {
     pub(crate) interrupted: bool,
 }
 
-/// Lists the TCP sockets of the calling thread's network namespace, at most `most` of them.
-pub(crate) fn list(most: usize) -> io::Result<Listed> {
+/// Looks up one socket after the other in the calling thread's network namespace; `None` for one that is not there (any
+/// more). Each costs one hash look-up in the kernel (`inet_diag_find_one_icsk` in `net/ipv4/inet_diag.c`). `space`: the
+/// namespace's cookie, if it has to be that one.
+///
+/// # Errors
+/// `NotFound` if the namespace is another one; else the kernel's.
+pub(crate) fn look_up(sought: &[&Sought], space: Option<u64>) -> io::Result<Vec<Option<Socket>>> {
+    let netlink = open()?;
+    if let Some(space) = space
+        && space_cookie(&netlink).is_some_and(|cookie| cookie != space)
+    {
+        return Err(io::Error::from(io::ErrorKind::NotFound));
+    }
+    let mut buffer = vec![0u8; BUFFER];
+    sought.iter().map(|sought| look_up_one(&netlink, sought, &mut buffer)).collect()
+}
+
+fn look_up_one(netlink: &Netlink, sought: &Sought, buffer: &mut [u8]) -> io::Result<Option<Socket>> {
+    let family = if sought.local.is_ipv4() { AF_INET } else { AF_INET6 };
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let request = InetRequest {
+        family,
+        protocol: IPPROTO_TCP,
+        extensions: ExtensionFlags::empty(),
+        states: StateFlags::empty(),
+        socket_id: SocketId {
+            source_port: sought.local.port(),
+            destination_port: sought.remote.port(),
+            source_address: sought.local.ip(),
+            destination_address: sought.remote.ip(),
+            interface_id: 0,
+            cookie: sought.cookie.to_ne_bytes(),
+        },
+    };
+    let mut message = NetlinkMessage::new(header, SockDiagMessage::InetRequest(request).into());
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    netlink.send(&bytes, 0)?;
+    let length = netlink.recv(&mut &mut buffer[..], 0)?;
+    let (message, _) = split(buffer.get(..length).unwrap_or_default())?;
+    match NetlinkMessage::<SockDiagMessage>::deserialize(message).map(|message| message.payload) {
+        Ok(NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response))) => {
+            Ok(Socket::from_response(&response).filter(|socket| socket.cookie == sought.cookie))
+        }
+        // ENOENT: nothing has these ends; ESTALE: another socket has them by now.
+        Ok(NetlinkPayload::Error(_)) => Ok(None),
+        _ => Err(io::Error::other("an answer of socket diagnostics was not understood")),
+    }
+}
+
+/// The cookie of the calling thread's network namespace, as the kernel programs see it (`bpf_get_netns_cookie`); `None`
+/// before Linux 5.14.
+pub(crate) fn own_space_cookie() -> io::Result<Option<u64>> {
+    Ok(space_cookie(&Netlink::new(NETLINK_SOCK_DIAG)?))
+}
+
+fn space_cookie(netlink: &Netlink) -> Option<u64> {
+    /// `SO_NETNS_COOKIE` of `include/uapi/asm-generic/socket.h`.
+    const NETNS_COOKIE: libc::c_int = 71;
+    let mut cookie = 0_u64;
+    let mut length = libc::socklen_t::try_from(size_of::<u64>()).ok()?;
+    // SAFETY: the kernel writes at most `length` bytes to `cookie`, which has as many.
+    let failed = unsafe {
+        libc::getsockopt(
+            netlink.as_raw_fd(),
+            libc::SOL_SOCKET,
+            NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (failed == 0).then_some(cookie)
+}
+
+fn open() -> io::Result<Netlink> {
     let mut netlink = Netlink::new(NETLINK_SOCK_DIAG)?;
     netlink.bind_auto()?;
     netlink.connect(&Kernel::new(0, 0))?;
+    Ok(netlink)
+}
+
+/// Lists the TCP sockets of the calling thread's network namespace, at most `most` of them.
+pub(crate) fn list(most: usize) -> io::Result<Listed> {
+    let netlink = open()?;
     let mut listed = Listed::default();
     for family in [AF_INET, AF_INET6] {
         netlink.send(&request(family), 0)?;

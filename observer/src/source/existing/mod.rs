@@ -1,9 +1,12 @@
 //! Connections and listeners older than the observer, by socket diagnostics in every network namespace.
 
 mod diagnostics;
+mod finder;
 mod namespace;
 mod orientation;
+mod pairs;
 mod socket;
+mod spaces;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -17,6 +20,8 @@ use crate::attribution::{Owners, Roots};
 use namespace::Namespace;
 use orientation::{Listening, orient};
 
+pub use finder::Finder;
+pub use pairs::Pair;
 pub use socket::{Counters, Socket, State};
 
 /// Sockets listed in all.
@@ -61,6 +66,8 @@ impl ExistingSocket {
 pub struct Existing {
     /// The sockets. A listener's children take their owner from it, by its cookie.
     pub sockets: Vec<ExistingSocket>,
+    /// Which of them are the two ends of one connection.
+    pub pairs: Vec<Pair>,
     /// Network namespaces that were listed.
     pub namespaces: usize,
     /// Namespaces that could not be entered or listed, each with why.
@@ -112,6 +119,7 @@ impl Existing {
         for namespace in namespaces {
             existing.add(&namespace);
         }
+        existing.pairs = pairs::pairs(&mut existing.sockets);
         existing.find_owners(owners);
         Ok(existing)
     }
@@ -163,6 +171,7 @@ impl Existing {
                 }
                 None => Party { missing: Some("holder_not_found"), ..Party::default() },
             };
+            socket.owner.opener_unseen = true;
             // The socket's own namespace, not that of the process that holds it.
             socket.owner.netns = Some(socket.netns);
             if socket.owner.cgroup_id.is_none() {

@@ -14,6 +14,8 @@ use crate::attribution::{Roots, namespace_inode};
 
 /// Namespaces looked at: a node has one a pod.
 const MOST: usize = 4096;
+/// Threads of one process looked at.
+const MOST_THREADS: usize = 1024;
 /// Where `ip netns` and container runtimes keep namespaces that no process need be in.
 const KEPT: &[&str] = &["/run/netns", "/run/docker/netns"];
 
@@ -49,6 +51,30 @@ impl Namespace {
             }
         }
         Ok((found.into_iter().map(|(inode, file)| Self { inode, file }).collect(), left_out))
+    }
+
+    /// That of a process.
+    pub(crate) fn of_process(roots: &Roots, pid: u32) -> Option<Self> {
+        Self::of_file(roots.proc.join(pid.to_string()).join("ns/net"))
+    }
+
+    /// Those of a process's threads, each once.
+    pub(crate) fn of_threads(roots: &Roots, pid: u32) -> Vec<Self> {
+        let threads = std::fs::read_dir(roots.proc.join(pid.to_string()).join("task"));
+        let mut found: Vec<Self> = Vec::new();
+        for thread in threads.into_iter().flatten().flatten().take(MOST_THREADS) {
+            if let Some(namespace) = Self::of_file(thread.path().join("ns/net"))
+                && found.iter().all(|known| known.inode != namespace.inode)
+            {
+                found.push(namespace);
+            }
+        }
+        found
+    }
+
+    fn of_file(file: PathBuf) -> Option<Self> {
+        let inode = u32::try_from(namespace_inode(&file)?).ok()?;
+        Some(Self { inode, file })
     }
 
     /// Runs `work` in this namespace, on a thread made for it that ends afterwards: no other thread ever changes its
