@@ -6,7 +6,7 @@ use super::detect::{MAX_PLAINTEXT, sslv2_lengths};
 use super::messages::{Message, Messages, kind};
 use super::records::{Body, NotARecord, Record, Records, Sink, content};
 use super::side::{Common, Sizes, Stop, reason};
-use crate::flow::Gap;
+use crate::flow::{End, Gap};
 
 /// A second ClientHello repeats the random of the first (RFC 8446, section 4.1.2): message header, version, random.
 const HELLO_START: usize = 4 + 2 + 32;
@@ -46,6 +46,8 @@ pub(super) struct Encrypted {
     pub(super) sizes: Sizes,
     /// Acknowledgement mark of the first of them.
     pub(super) first_acked: u64,
+    /// Where in the stream the first of them ends.
+    pub(super) first_end: u64,
     /// A handshake record that is no ClientHello stood among them, as in no TLS 1.3; what follows it is left out.
     pub(super) broken: bool,
 }
@@ -67,6 +69,8 @@ pub(super) struct ClientLog {
     pub(super) key_exchange: bool,
     /// SSL 3.0's no_certificate.
     pub(super) no_certificate: bool,
+    /// Its sender closed it: all that was sent was seen.
+    pub(super) closed: bool,
     settled: bool,
 }
 
@@ -95,8 +99,9 @@ impl ClientSide {
         }
     }
 
-    pub(super) fn end(&mut self) {
+    pub(super) fn end(&mut self, end: End) {
         if self.log.common.stop.is_none() {
+            self.log.closed = end == End::Fin;
             self.stop(Stop::Ended);
         }
     }
@@ -288,6 +293,7 @@ impl Sink for ClientLog {
                 let flight = &mut self.flights[usize::from(self.hellos > 1)];
                 if flight.sizes.count == 0 {
                     flight.first_acked = record.acked;
+                    flight.first_end = record.at + u64::from(record.length);
                 }
                 if !flight.broken {
                     flight.sizes.push(record.length);

@@ -15,7 +15,8 @@ const MAX_MIDDLE: usize = 2 * (5 + super::detect::MAX_FRAGMENT);
 /// Reads one TLS connection. The verdict is a function of the two byte streams and their acknowledgement marks.
 ///
 /// The verdict on TLS 1.3 needs the client's first encrypted record (rarely up to four), and of the server's flight
-/// as much as the client had acknowledged with it. So it stands while the connection is open and idle.
+/// as much as the client had acknowledged with it. Where that flight does not show whether the server asked, one record
+/// more is needed, of either side. So the verdict stands while the connection is open and idle.
 #[derive(Debug)]
 pub struct Tls(Box<State>);
 
@@ -142,10 +143,10 @@ impl Dissector for Tls {
         state.judge()
     }
 
-    fn end(&mut self, direction: Direction, _end: End) -> Progress {
+    fn end(&mut self, direction: Direction, end: End) -> Progress {
         let state = &mut *self.0;
         match direction {
-            Direction::ToServer => state.client.end(),
+            Direction::ToServer => state.client.end(end),
             Direction::ToClient => state.server.end(),
         }
         state.judge()
@@ -260,7 +261,7 @@ mod tests {
     fn a_server_that_asked_contradicts_a_lone_finished() {
         let server = [server_hello(0x1301, &TLS_1_3), encrypted(&[23, 98, 509, 96, 53])].concat();
         let verdict = fed(&[&client_hello(), &encrypted(&[53])], &[&server]).verdict();
-        assert_eq!(verdict.reason, Some(Reason::NotRecognized));
+        assert_eq!(verdict.reason, Some(Reason::Padded));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use super::client_side::{ClientLog, Encrypted, Sent};
 use super::code_point::{Version, extension};
 use super::server_hello::ServerHello;
 use super::server_side::ServerLog;
-use super::side::Stop;
+use super::side::{Sizes, Stop};
 use super::sizes::{Asked, Flight, Lengths};
 use crate::protocol::Verdict;
 use crate::security::{Basis, ClientCertificate, Reason, Security};
@@ -214,7 +214,8 @@ impl Case<'_> {
             !server.retry && client.hello.as_ref().is_some_and(|hello| hello.has(extension::EARLY_DATA));
         if hello.has(extension::PRE_SHARED_KEY) && !hello.has(extension::CERT_WITH_EXTERN_PSK) {
             // Early data hides where the client's flight begins.
-            let established = match lengths.flight(&sent.sizes, Asked::NoAnswer, false) {
+            // A server that takes up a session does not ask (RFC 8446, section 4.3.2).
+            let established = match lengths.flight(&sent.sizes, Asked::No, None, false) {
                 _ if early => None,
                 Flight::Finished => Some(true),
                 Flight::Alert => Some(false),
@@ -245,11 +246,12 @@ impl Case<'_> {
         let known = |state, established| Judgement::known(state, Basis::RecordSizes, established);
         // A server that did not ask got nothing, however the client pads.
         let padded = asked == Asked::No && lengths.may_be_finished(&sent.sizes);
-        match (lengths.flight(&sent.sizes, asked, false), asked) {
+        let alone = self.alone(lengths, sent);
+        match (lengths.flight(&sent.sizes, asked, alone, false), asked) {
+            // Who is asked begins with a Certificate: an empty one, padded.
+            (Flight::Finished, Asked::Yes) => unknown(Reason::Padded),
             // The two signals contradict each other.
-            (Flight::Finished, Asked::Yes) | (Flight::Declined | Flight::Presented, Asked::No) => {
-                unknown(Reason::NotRecognized)
-            }
+            (Flight::Declined | Flight::Presented, Asked::No) => unknown(Reason::NotRecognized),
             (Flight::Finished, _) => known(ClientCertificate::NotRequested, Some(true)),
             (Flight::Declined, _) => known(ClientCertificate::Declined, Some(true)),
             (Flight::Presented, _) => known(ClientCertificate::Presented, None),
@@ -258,11 +260,17 @@ impl Case<'_> {
             (Flight::Unclear(reason), _) => unknown(reason),
             (Flight::Open, _) if broken => self.unless_more(Security::Tls, Reason::NotRecognized),
             (Flight::Open, _) if self.client_over() && padded => known(ClientCertificate::NotRequested, None),
-            (Flight::Open, _) => match (client.common.stop, lengths.flight(&sent.sizes, asked, true)) {
-                (Some(stop @ Stop::Missing(_)), _) => self.unless_more(Security::Tls, Self::stopped(stop)),
-                (_, Flight::Unclear(reason)) if self.client_over() => self.unless_more(Security::Tls, reason),
-                _ => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
-            },
+            (Flight::Open, _) => {
+                match (client.common.stop, lengths.flight(&sent.sizes, asked, alone, true)) {
+                    (Some(stop @ Stop::Missing(_)), _) => {
+                        self.unless_more(Security::Tls, Self::stopped(stop))
+                    }
+                    (_, Flight::Unclear(reason)) if self.client_over() => {
+                        self.unless_more(Security::Tls, reason)
+                    }
+                    _ => Judgement::open(Security::Tls, Reason::HandshakeIncomplete),
+                }
+            }
         }
     }
 
@@ -276,7 +284,31 @@ impl Case<'_> {
             return lengths.asked(sizes, self.server_over());
         }
         let mark = sent.first_acked;
-        let count = sizes.iter().zip(server.placed).take_while(|(_, placed)| *placed <= mark).count();
+        let count =
+            sizes.iter().zip(server.placed).take_while(|(_, placed)| u64::from(placed.at) <= mark).count();
         lengths.asked(&sizes[..count], self.server_over() || self.server_read >= mark)
+    }
+    /// Whether the client's first encrypted record is a whole flight: the server wrote a record behind its own flight
+    /// when exactly that much had arrived, or the client closed behind it. `None` while that is open.
+    fn alone(self, lengths: Lengths, sent: &Encrypted) -> Option<bool> {
+        if sent.sizes.count == 1 && self.client.closed {
+            return Some(true);
+        }
+        let server = self.server;
+        let sizes = server.sizes.kept();
+        for (size, placed) in sizes.iter().zip(server.placed) {
+            let (at, acked) = (u64::from(placed.at), u64::from(placed.acked));
+            if at <= sent.first_acked || acked < sent.first_end {
+                continue;
+            }
+            if acked > sent.first_end || placed.acked == u32::MAX {
+                return Some(false);
+            }
+            // An alert could refuse the first half of a flight.
+            if !lengths.may_be_alert(*size) {
+                return Some(true);
+            }
+        }
+        (self.server_over() || sizes.len() == Sizes::KEPT).then_some(false)
     }
 }

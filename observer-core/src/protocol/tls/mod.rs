@@ -18,6 +18,7 @@ mod cursor;
 mod detect;
 mod dissector;
 mod fingerprint;
+mod imitation;
 mod judge;
 mod messages;
 mod records;

@@ -28,6 +28,15 @@ pub(super) struct ServerSide {
     pub(super) log: ServerLog,
 }
 
+/// Where an encrypted record stands between the two streams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Where in its stream the header ended.
+    pub(super) at: u32,
+    /// Acknowledgement mark of the header; `u32::MAX` when it is not known.
+    pub(super) acked: u32,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct ServerLog {
     pub(super) common: Common,
@@ -36,8 +45,8 @@ pub(super) struct ServerLog {
     messages: Messages,
     reading: Reading,
     alert: AlertReader,
-    /// Where in the stream each kept encrypted record's header ended, for as many as the flight can have.
-    pub(super) placed: [u64; 5],
+    /// Where each kept encrypted record stands.
+    pub(super) placed: [Place; Sizes::KEPT],
     /// A HelloRetryRequest was seen.
     pub(super) retry: bool,
     pub(super) hello: Option<Box<ServerHello>>,
@@ -202,7 +211,8 @@ impl Sink for ServerLog {
             content::APPLICATION_DATA if self.hello.is_some() => {
                 let place = usize::try_from(self.sizes.count).unwrap_or(usize::MAX);
                 if let Some(placed) = self.placed.get_mut(place) {
-                    *placed = record.at;
+                    let short = |place: u64| u32::try_from(place).unwrap_or(u32::MAX);
+                    *placed = Place { at: short(record.at), acked: short(record.acked) };
                 }
                 self.sizes.push(record.length);
             }

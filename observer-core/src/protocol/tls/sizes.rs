@@ -20,10 +20,12 @@
 //! * handshake records alone can be padded (OpenSSL from 3.4 on). Where the first length is likely as a block (a
 //!   multiple of 128 or 100), nothing but the exact sizes counts.
 //!
-//! What remains is padding that imitates: to a multiple of 37, 45, 53, 61, 69 or 77, or to a random length for each
-//! record. Nothing on the wire tells it from the real thing where the server's flight does not show whether it asked.
+//! Padding that makes one message exactly as long as another has a file of its own ([`super::imitation`]). What remains
+//! is padding to a random length for each record, which nothing on the wire tells from the real thing where the server's
+//! flight does not show whether it asked.
 
 use super::code_point::CipherSuite;
+use super::imitation::{ENOUGH, Imitation};
 use super::side::Sizes;
 use crate::security::Reason;
 
@@ -32,9 +34,7 @@ const PADDINGS: [usize; 2] = [0, 16];
 /// Least that the first record of Certificate, CertificateVerify and Finished together exceeds a Finished by.
 const LEAST_CERTIFIED: usize = 125;
 /// Inner length of a full record, with its type.
-const FULL: usize = (1 << 14) + 1;
-/// Records after which a client that could be padding is taken to be.
-const ENOUGH: usize = 4;
+pub(super) const FULL: usize = (1 << 14) + 1;
 
 /// What the sizes of the client's flight say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +91,13 @@ impl Lengths {
         Some(Self { hash, tag, paddings: if limited { &[0] } else { &PADDINGS } })
     }
 
+    /// Content of an empty Certificate, of a Finished, and of both.
+    pub(super) const fn contents(self) -> (usize, usize, usize) {
+        (4 + 1 + 3, 4 + self.hash, 4 + 1 + 3 + 4 + self.hash)
+    }
+
     /// A message of `content` bytes alone in an unpadded record.
-    const fn record(self, content: usize) -> usize {
+    pub(super) const fn record(self, content: usize) -> usize {
         content + 1 + self.tag
     }
 
@@ -111,6 +116,11 @@ impl Lengths {
 
     const fn alert(self) -> usize {
         self.record(2)
+    }
+
+    /// Whether a record can be an alert, padded or not.
+    pub(super) fn may_be_alert(self, length: u16) -> bool {
+        usize::from(length) <= self.alert() + 16
     }
 
     /// Whether a record can be a CertificateVerify alone: header 4, algorithm 2, length 2, signature.
@@ -143,16 +153,42 @@ impl Lengths {
     /// What the client's records behind its last ClientHello say; `complete` when no more will come.
     ///
     /// The shortest run of first records that gives an answer gives it, so that the answer does not depend on how
-    /// many records arrive at once.
-    pub(super) fn flight(self, sizes: &Sizes, asked: Asked, complete: bool) -> Flight {
+    /// many records arrive at once. `alone` is whether the first record is known to be a whole flight, or not to be.
+    pub(super) fn flight(self, sizes: &Sizes, asked: Asked, alone: Option<bool>, complete: bool) -> Flight {
         let records = sizes.kept();
         for end in 1..=records.len() {
-            match self.flight_of(&records[..end], asked, false) {
+            match self.believed(&records[..end], asked, alone, false) {
                 Flight::Open => {}
                 answer => return answer,
             }
         }
-        if complete { self.flight_of(records, asked, true) } else { Flight::Open }
+        if complete { self.believed(records, asked, alone, true) } else { Flight::Open }
+    }
+
+    /// The flight, unless padding imitates it.
+    fn believed(self, records: &[u16], asked: Asked, alone: Option<bool>, complete: bool) -> Flight {
+        let claim = self.flight_of(records, asked, complete);
+        let exact = match claim {
+            Flight::Finished | Flight::Alert => true,
+            // Two records of their exact sizes are no block.
+            Flight::Declined => self.paddings.iter().any(|padding| {
+                records
+                    .first()
+                    .is_some_and(|first| usize::from(*first) == self.empty_and_finished() + padding)
+            }),
+            _ => false,
+        };
+        // Where the server's flight shows whether it asked, that decides.
+        if !exact || asked != Asked::NoAnswer {
+            return claim;
+        }
+        match self.imitation(claim, records, alone) {
+            Imitation::Refuted => claim,
+            // Who is silent behind an alert has said all there is.
+            Imitation::Open if complete && claim == Flight::Alert && records.len() == 1 => claim,
+            Imitation::Open if !complete => Flight::Open,
+            Imitation::Open | Imitation::Stands => Flight::Unclear(Reason::Padded),
+        }
     }
 
     fn flight_of(self, records: &[u16], asked: Asked, complete: bool) -> Flight {
@@ -308,16 +344,21 @@ mod tests {
     }
 
     fn flight(records: &[u16]) -> Flight {
-        sha256(false).flight(&records.into(), Asked::NoAnswer, true)
+        sha256(false).flight(&records.into(), Asked::NoAnswer, Some(true), true)
     }
 
     #[test]
     fn tells_the_flights_of_stacks_that_do_not_pad() {
         assert_eq!(flight(&[53]), Flight::Finished);
-        assert_eq!(flight(&[69]), Flight::Finished);
+        assert_eq!(flight(&[69, 40]), Flight::Finished);
         assert_eq!(flight(&[25, 53]), Flight::Declined);
         assert_eq!(flight(&[41, 69]), Flight::Declined);
         assert_eq!(flight(&[61, 200]), Flight::Declined);
+        assert_eq!(
+            flight(&[69]),
+            Flight::Unclear(Reason::Padded),
+            "an empty Certificate and a Finished, padded to 53"
+        );
         assert_eq!(flight(&[700, 281, 53]), Flight::Presented);
         assert_eq!(flight(&[74, 89, 53]), Flight::Presented);
         assert_eq!(flight(&[16401, 3000, 281, 53]), Flight::Presented);
@@ -327,7 +368,7 @@ mod tests {
 
     #[test]
     fn one_long_record_is_a_certificate_only_once_another_shows_that_nobody_pads() {
-        assert_eq!(sha256(false).flight(&[625][..].into(), Asked::NoAnswer, false), Flight::Open);
+        assert_eq!(sha256(false).flight(&[625][..].into(), Asked::NoAnswer, Some(true), false), Flight::Open);
         assert_eq!(flight(&[625]), Flight::Unclear(Reason::Padded));
         assert_eq!(flight(&[625, 60]), Flight::Presented);
     }
@@ -359,10 +400,13 @@ mod tests {
         // SHA-384: a Certificate in fragments of 68 and 76 bytes.
         for fragment in [85, 93] {
             let records: &[u16] = &[fragment, fragment, fragment, fragment];
-            let seen = sha384(true).flight(&records.into(), Asked::NoAnswer, true);
+            let seen = sha384(true).flight(&records.into(), Asked::NoAnswer, Some(true), true);
             assert!(matches!(seen, Flight::Unclear(_)), "{fragment}: {seen:?}");
         }
-        assert_eq!(sha384(false).flight(&[85][..].into(), Asked::NoAnswer, true), Flight::Finished);
+        assert_eq!(
+            sha384(false).flight(&[85, 40][..].into(), Asked::NoAnswer, Some(true), true),
+            Flight::Finished
+        );
     }
 
     #[test]
@@ -381,7 +425,12 @@ mod tests {
                 for c in lengths {
                     let mut before = Flight::Open;
                     for end in 1..=3 {
-                        let now = sha256(false).flight(&[a, b, c][..end].into(), Asked::NoAnswer, false);
+                        let now = sha256(false).flight(
+                            &[a, b, c][..end].into(),
+                            Asked::NoAnswer,
+                            Some(false),
+                            false,
+                        );
                         assert!(before == Flight::Open || now == before, "{a} {b} {c}: {before:?}, {now:?}");
                         before = now;
                     }
