@@ -272,7 +272,7 @@ fn what_is_injected_before_the_client_hello_is_counted() {
         (C, b"STARTTLS\r\nNOOP\r\n"),
         (S, b"220 go ahead\r\n"),
     ];
-    assert_eq!(tls(injected, &["starttls_smtp"], &[]).injected, 5);
+    assert_eq!(tls(injected, &["starttls_smtp"], &[]).injected, 6);
 }
 
 #[test]

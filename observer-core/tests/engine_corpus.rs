@@ -1,7 +1,8 @@
 //! Whole captures through everything from the packet to the event, whole and damaged in every way that a capture can be:
 //! cut short, with neighbours swapped, shuffled. A verdict may become unknown; it may never become another one.
 //!
-//! `OBSERVER_PERMUTATIONS` sets how often each capture is shuffled.
+//! `OBSERVER_PERMUTATIONS` sets how often each capture is shuffled, and `OBSERVER_CAPTURES=FROM..TO` takes a part of the
+//! captures, so that a long run can be done in pieces.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of a test are not inside #[test] functions")]
 
@@ -150,6 +151,13 @@ fn allowed(less: Said, whole: Said) -> bool {
     security && (less.1 == ClientCertificate::Unknown || less.1 == whole.1)
 }
 
+/// The captures that this run takes, by their place in the list of labels.
+fn part() -> core::ops::Range<usize> {
+    let Ok(text) = std::env::var("OBSERVER_CAPTURES") else { return 0..usize::MAX };
+    let (from, to) = text.split_once("..").unwrap();
+    from.parse().unwrap()..to.parse().unwrap()
+}
+
 fn shuffle<T>(items: &mut [T], mut seed: u64) {
     for i in (1..items.len()).rev() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -163,7 +171,8 @@ fn damage_to_a_capture_makes_a_verdict_unknown_but_never_another() {
     let permutations: u64 = std::env::var("OBSERVER_PERMUTATIONS").map_or(3, |text| text.parse().unwrap());
     let (mut runs, mut kept, mut wrong) = (0_u64, 0_u64, Vec::new());
     let labels = std::fs::read_to_string(corpus.join("labels.jsonl")).unwrap();
-    for (number, line) in labels.lines().enumerate() {
+    let part = part();
+    for (number, line) in labels.lines().enumerate().filter(|(number, _)| part.contains(number)) {
         let label = support::Label(serde_json::from_str(line).unwrap());
         let file = label.text("file");
         let pcap = std::fs::read(corpus.join(file)).unwrap();

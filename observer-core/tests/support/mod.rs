@@ -4,6 +4,8 @@
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 pub mod h2;
+pub mod spoken;
+pub mod talk;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -9,6 +9,7 @@
 //! | anything else, or both directions claim to be the client's | unknown, for the reason that the beginning is missing |
 //!
 //! A response without a body could be the answer to a CONNECT or to an upgrade, behind which anything follows, TLS too.
+//! So could a request whose method is the rest of CONNECT, and one answered with 407 will be made again.
 //!
 //! All but the first row wait until both directions have spoken or stopped, so that the order of arrival plays no part.
 
@@ -74,6 +75,7 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
         _ if bytes.is_empty() => Detect::NeedMore,
         // Either end may send an alert.
         _ if bytes.first() == Some(&21) => Detect::No,
+        _ if rest_of_connect(bytes) => Detect::No,
         Ok(Choice::Tls | Choice::Http) => Detect::Yes,
         // What it leads to is what counts.
         Ok(_) if HttpConnect::detect(bytes) == Detect::Yes => Detect::Yes,
@@ -95,12 +97,26 @@ fn shape(streams: &Streams, direction: Direction) -> Shape {
     }
 }
 
+/// Whether a stream may go on in the middle of a CONNECT, or of a request with a CONNECT behind it: of such a pair, the
+/// answer that is seen first may belong to either.
+fn rest_of_connect(bytes: &[u8]) -> bool {
+    const METHOD: &[u8] = b"CONNECT ";
+    let text = bytes.trim_ascii_start();
+    (0..METHOD.len())
+        .filter(|from| *from > 0 || text.len() < bytes.len())
+        .any(|from| METHOD.get(from..).is_some_and(|rest| text.starts_with(rest)))
+}
+
 /// A whole response head of HTTP/1 (RFC 9112, section 4) that announces a body.
 fn response(bytes: &[u8]) -> Detect {
     match http::detect(ToClient, bytes) {
         Detect::Yes if bytes.starts_with(b"HTTP/1.") => {}
-        Detect::NeedMore => return begins(bytes, b"HTTP/1."),
+        // A response of which too little is there to say more.
+        Detect::NeedMore if begins(bytes, b"HTTP/1.") != Detect::No => return Detect::NeedMore,
         _ => return Detect::No,
+    }
+    if bytes.get(8..12) == Some(b" 407") {
+        return Detect::No;
     }
     let head = bytes.get(..HEAD.min(bytes.len())).unwrap_or_default();
     let Some(end) = memchr::memmem::find(head, b"\r\n\r\n") else {

@@ -32,6 +32,7 @@ pub use encapsulation::Encapsulation;
 
 pub(crate) use detect::begins;
 pub(crate) use notes::Notes;
+use settle::awaited;
 use stage::Stage;
 pub(crate) use step::{Reader, Standing, Step};
 pub(crate) use stream::Streams;
@@ -65,6 +66,8 @@ pub struct Conversation {
     concluded: Option<Reason>,
     /// A CONNECT was refused, and the client may try again on the same connection.
     connecting: bool,
+    /// Bytes were missing while it might: they can hide the request that opened a tunnel.
+    hidden: Option<Gap>,
 }
 
 impl Conversation {
@@ -84,6 +87,7 @@ impl Conversation {
             compared: 0,
             concluded: None,
             connecting: false,
+            hidden: None,
         }
     }
 
@@ -202,7 +206,7 @@ impl Dissector for Conversation {
             let bytes = self.streams.of_mut(direction).unskipped(bytes);
             dissector.data(direction, bytes, rebased(acked, base))
         }) {
-            return self.passed(progress);
+            return self.passed(progress, false);
         }
         if matches!(self.stage, Stage::Settled(..)) {
             return Progress::Decided;
@@ -222,7 +226,10 @@ impl Dissector for Conversation {
             let told = left > 0 || length == 0 || why == Gap::Conflict;
             if told { dissector.gap(direction, left, why) } else { dissector.data(direction, &[], u64::MAX) }
         }) {
-            return self.passed(progress);
+            if self.connecting {
+                self.hidden.get_or_insert(why);
+            }
+            return self.passed(progress, false);
         }
         self.streams.of_mut(direction).gap(length, why);
         self.advance()
@@ -231,8 +238,7 @@ impl Dissector for Conversation {
     fn end(&mut self, direction: Direction, end: End) -> Progress {
         let direction = self.direction(direction);
         if let Some(progress) = self.stage.pass(|dissector| dissector.end(direction, end)) {
-            self.connecting = false;
-            return self.passed(progress);
+            return self.passed(progress, true);
         }
         self.streams.of_mut(direction).end(end);
         self.advance()
@@ -243,7 +249,11 @@ impl Dissector for Conversation {
             return;
         }
         self.concluded = Some(reason);
-        self.connecting = false;
+        if self.connecting {
+            // Refused so far; the next request may open a tunnel.
+            let missing = self.hidden.map(Stop::Gap);
+            self.unknown(awaited(missing, false, true));
+        }
         // A hand-over may happen only now, and a tunnel may open in what was handed over; layers are few.
         for _ in 0..=DEPTH + 1 {
             if matches!(self.stage, Stage::Settled(..)) {

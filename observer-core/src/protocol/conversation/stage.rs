@@ -4,6 +4,7 @@ use crate::flow::{Direction, End, Gap};
 use crate::protocol::conversation::detect::{Choice, choose};
 use crate::protocol::conversation::middle::{self, Middle};
 use crate::protocol::conversation::settle::{Outcome, awaited, stopped};
+use crate::protocol::conversation::stream::Stop;
 use crate::protocol::conversation::{
     Conversation, DEPTH, Encapsulation, Later, Orientation, Reader, Step, Streams, rebased,
 };
@@ -91,6 +92,10 @@ impl Conversation {
                     self.compared = 0;
                 }
                 Step::Http => {
+                    // Of a connection seen from its middle, the answer may have been to another request.
+                    if let Some(why) = self.middle {
+                        return self.unknown(why);
+                    }
                     self.connecting = self.concluded.is_none();
                     return self.hand_over(http_proxied());
                 }
@@ -155,30 +160,43 @@ impl Conversation {
     /// Everything held goes to a dissector, and all that follows.
     fn hand_over(&mut self, stage: Stage) -> Progress {
         self.stage = stage;
-        let mut progress = Progress::Undecided;
+        let (mut progress, mut ended) = (Progress::Undecided, false);
         for direction in [Direction::ToServer, Direction::ToClient] {
             let base = self.streams.of(direction.reversed()).place();
             for event in self.streams.of_mut(direction).drain() {
                 let passed = self.stage.pass(|dissector| match event {
                     Later::Data(bytes, acked) => dissector.data(direction, &bytes, rebased(acked, base)),
-                    Later::Gap(length, why) => dissector.gap(direction, length, why),
+                    Later::Gap(length, why) => {
+                        if self.connecting {
+                            self.hidden.get_or_insert(why);
+                        }
+                        dissector.gap(direction, length, why)
+                    }
                     Later::End(end) => {
-                        self.connecting = false;
+                        ended = true;
                         dissector.end(direction, end)
                     }
                 });
                 progress = passed.unwrap_or(progress);
             }
         }
-        self.passed(progress)
+        self.passed(progress, ended)
     }
 
     /// After a dissector was fed: HTTP may have opened a tunnel (a CONNECT that was not the first request).
-    pub(super) fn passed(&mut self, progress: Progress) -> Progress {
+    /// `ended` if it was told that a direction has ended.
+    pub(super) fn passed(&mut self, progress: Progress, ended: bool) -> Progress {
         let Stage::Http(http) = &mut self.stage else { return progress };
         let Some(handover) = http.handover() else {
-            self.connecting &= http.summary().responses < CONNECTS;
-            return if self.connecting { Progress::Undecided } else { progress };
+            if self.connecting && !ended && http.summary().responses < CONNECTS {
+                return Progress::Undecided;
+            }
+            let tried = core::mem::take(&mut self.connecting);
+            return match self.hidden {
+                // What is missing may have been a CONNECT that was not refused.
+                Some(why) if tried => self.unknown(awaited(Some(Stop::Gap(why)), false, true)),
+                _ => progress,
+            };
         };
         self.connecting = false;
         if self.notes.encapsulation.len() >= DEPTH {
@@ -207,7 +225,7 @@ impl Conversation {
         Progress::Decided
     }
 
-    fn unknown(&mut self, reason: Reason) -> Progress {
+    pub(super) fn unknown(&mut self, reason: Reason) -> Progress {
         self.settle(Verdict { reason: Some(reason), ..Verdict::default() }, None)
     }
 }

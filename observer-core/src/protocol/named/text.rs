@@ -229,8 +229,9 @@ impl Text {
     /// skipped until it does. A server that kept them would act on plaintext as if it had come through TLS.
     fn upgraded(&mut self, streams: &mut Streams, notes: &mut Notes) -> Result<Step, Step> {
         while streams.peek(ToServer, 1)?.first().is_some_and(|byte| *byte != 0x16 && *byte & 0x80 == 0) {
-            let line = streams.line(ToServer)?;
-            notes.injected += line.len() as u64 + 1;
+            let place = streams.of(ToServer).place();
+            streams.line(ToServer)?;
+            notes.injected += streams.of(ToServer).place() - place;
             if notes.injected > INJECTED {
                 return Ok(Step::Reject);
             }
