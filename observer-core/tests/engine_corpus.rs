@@ -61,8 +61,13 @@ fn open(packet: &Packet<'_>, key: FaceKey, direction: Direction, isns: [Option<u
 
 /// All events of a sequence of packets.
 fn events<'a>(packets: impl Iterator<Item = &'a Packet<'a>>) -> Vec<Event> {
-    let context =
-        Context { seed: Seed(Box::default()), hostname: None, log: None, since: Timestamp::default() };
+    let context = Context {
+        seed: Seed(Box::default()),
+        hostname: None,
+        log: None,
+        since: Timestamp::default(),
+        cluster: None,
+    };
     let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1), connections: 1000 };
     let mut joiner = Joiner::new(context, limits);
     let mut engine = Engine::new(Limits::default());

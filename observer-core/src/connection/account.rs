@@ -1,18 +1,20 @@
 //! The account of a connection: the one place where what is known becomes an event.
 
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use super::Seed;
+use super::ends::Ends;
+use super::judged::Judged;
 use super::known::Known;
 use super::losses::Sum;
-use crate::engine::{Facts, LossPlace, Orientation, Origin, Role};
+use super::party_field::party_field;
+use crate::engine::{Facts, LossPlace, Orientation, Origin};
 use crate::event::{
-    Action, ClientCertificateField, Connection, Container, ControlPlane, Destination, DirectionField, Ecs,
-    Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Nat, Network, Observer, OtherEnd,
-    PartyField, ProcessField, SCHEMA, SocketState, Source, When, community_id,
+    Action, ClientCertificateField, Cluster, Connection, Container, ControlPlane, Destination,
+    DirectionField, Ecs, Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Network, Observer,
+    Orchestrator, OtherEnd, PathFields, SCHEMA, SocketState, Source, When, community_id,
 };
-use crate::party::{Party, Process};
+use crate::party::Process;
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;
 
@@ -30,6 +32,8 @@ pub struct Context {
     pub log: Option<Log>,
     /// When the observation began: losses are counted from then on.
     pub since: Timestamp,
+    /// The cluster that is observed, where it is known.
+    pub cluster: Option<Cluster>,
 }
 
 impl Context {
@@ -53,8 +57,8 @@ impl Context {
     }
 
     /// The event that tells a verdict.
-    pub(super) fn classified(&self, known: &Known) -> Event {
-        let mut event = self.connection(known, known.classified_at, Action::ConnectionClassified);
+    pub(super) fn classified(&self, known: &Known, judged: &Judged) -> Event {
+        let mut event = self.connection(known, judged, known.classified_at, Action::ConnectionClassified);
         if known.missing != MissingBytes::default() {
             event.control_plane.missing = Some(known.missing);
         }
@@ -62,9 +66,11 @@ impl Context {
     }
 
     /// The event that tells the end.
-    pub(super) fn closed(&self, known: &Known) -> Event {
+    pub(super) fn closed(&self, known: &Known, judged: &Judged) -> Event {
         let time = known.end.map_or(known.classified_at, |end| end.time);
-        let mut event = self.connection(known, time, Action::ConnectionClosed);
+        let mut event = self.connection(known, judged, time, Action::ConnectionClosed);
+        (event.control_plane.judged.proxies, event.control_plane.judged.proxies_left_out) =
+            super::judged::proxies(known);
         let Some(end) = known.end else { return event };
         let swapped = known.facts.as_ref().is_some_and(|facts| facts.orientation == Orientation::Reversed);
         let (sent, received) = if swapped {
@@ -93,7 +99,14 @@ impl Context {
         event
     }
 
-    fn connection(&self, known: &Known, time: Timestamp, action: Action) -> Event {
+    /// What all events on a connection have in common; its id is still to be made that of one event.
+    pub(super) fn connection(
+        &self,
+        known: &Known,
+        judged: &Judged,
+        time: Timestamp,
+        action: Action,
+    ) -> Event {
         let none = Facts::default();
         let facts = known.facts.as_deref().unwrap_or(&none);
         let suffix = if action == Action::ConnectionClosed { "closed" } else { "classified" };
@@ -120,14 +133,11 @@ impl Context {
             community_id: Some(community_id(ends.client, ends.server)),
             protocol: facts.protocol,
         });
-        let (client, server) = if facts.orientation == Orientation::Reversed {
-            (&known.server, &known.client)
-        } else {
-            (&known.client, &known.server)
-        };
-        if let Some(party) = client.as_deref().or(server.as_deref()) {
+        let (client, server) = known.parties();
+        if let Some(party) = client.or(server) {
             event.process = party.process.as_ref().map(process);
             event.container = party.container_id.clone().map(|id| Container { id });
+            event.orchestrator = Orchestrator::of(self.cluster.as_ref(), party.pod.as_deref());
         }
 
         let own = &mut event.control_plane;
@@ -165,13 +175,14 @@ impl Context {
         own.ssh = facts.ssh.as_deref().cloned();
         own.encapsulation.clone_from(&facts.encapsulation);
         own.exposed.clone_from(&facts.exposed);
-        own.client = client.as_deref().map(party_field);
-        own.server = server.as_deref().map(party_field);
+        own.client = client.map(party_field);
+        own.server = server.map(party_field);
+        own.judged = judged.fields();
         event
     }
 
     /// An event with nothing in it but what every event has.
-    fn event(&self, time: Timestamp, id: String, action: Action, severity: u8) -> Event {
+    pub(super) fn event(&self, time: Timestamp, id: String, action: Action, severity: u8) -> Event {
         Event {
             timestamp: When(time),
             ecs: Ecs { version: ECS },
@@ -196,6 +207,8 @@ impl Context {
             network: None,
             process: None,
             container: None,
+            orchestrator: Orchestrator::of(self.cluster.as_ref(), None),
+            rule: None,
             tls: None,
             http: None,
             url: None,
@@ -209,6 +222,7 @@ impl Context {
                 reason: None,
                 encapsulation: Vec::new(),
                 exposed: Vec::new(),
+                judged: PathFields::default(),
                 client: None,
                 server: None,
                 tls: None,
@@ -218,34 +232,6 @@ impl Context {
                 loss: Vec::new(),
                 heartbeat: None,
             },
-        }
-    }
-}
-
-/// The addresses of both ends: as the client dialled, and as the server saw them where that differs.
-struct Ends {
-    client: SocketAddr,
-    server: SocketAddr,
-    client_nat: Option<Nat>,
-    server_nat: Option<Nat>,
-}
-
-impl Ends {
-    fn of(known: &Known, reversed: bool) -> Self {
-        // A SYN meets the client's face first and the server's last; sockets say which they are.
-        let near = known.faces.iter().find(|face| face.role == Role::Client).or(known.faces.first());
-        let far = known.faces.iter().find(|face| face.role == Role::Server).or(known.faces.last());
-        let none = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0);
-        let (client, reached) = near.map_or((none, none), |face| (face.client, face.server));
-        let (seen_client, backend) = far.map_or((client, reached), |face| (face.client, face.server));
-        let dialled = known.dialled.unwrap_or(reached);
-        let nat =
-            |from: SocketAddr, to: SocketAddr| (from != to).then(|| Nat { ip: to.ip(), port: to.port() });
-        let (client_nat, server_nat) = (nat(client, seen_client), nat(dialled, backend));
-        if reversed {
-            Self { client: dialled, server: client, client_nat: server_nat, server_nat: client_nat }
-        } else {
-            Self { client, server: dialled, client_nat, server_nat }
         }
     }
 }
@@ -272,25 +258,5 @@ fn process(process: &Process) -> crate::event::Process {
         pid: process.pid,
         name: Some(process.name.clone()).filter(|name| !name.is_empty()),
         executable: process.executable.clone(),
-    }
-}
-
-fn process_field(process: &Process) -> ProcessField {
-    ProcessField {
-        pid: process.pid,
-        start_ticks: process.start_ticks,
-        name: Some(process.name.clone()).filter(|name| !name.is_empty()),
-        executable: process.executable.clone(),
-    }
-}
-
-fn party_field(party: &Party) -> PartyField {
-    PartyField {
-        process: party.process.as_ref().map(process_field),
-        opened_by: party.opened_by.as_ref().map(process_field),
-        container: party.container_id.clone(),
-        cgroup: party.cgroup.clone(),
-        network_namespace: party.netns,
-        missing: party.missing,
     }
 }

@@ -10,13 +10,25 @@ use std::time::Duration;
 use foldhash::fast::RandomState;
 
 use super::account::Context;
+use super::judged::Judged;
 use super::known::{End, Known, MAX_FACES, Stage};
 use super::losses::Losses;
 use super::passing::Passing;
 use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
+use crate::path::{Addresses, Path};
+use crate::policy;
+use crate::protocol::http::Request;
 use crate::time::Timestamp;
+
+/// How long a verdict waits for the owners of its ends, where they are still being looked up: without them its path could
+/// not be told. Short, for the verdict itself is not to be late.
+const OWNERS: Duration = Duration::from_millis(3);
+/// Bytes of heap for the objects of proxied requests, of all connections.
+const OBJECTS: usize = 8 << 20;
+/// The part of it for connections of which nothing but the requests themselves says that an API server dialled.
+const CLAIMED_OBJECTS: usize = 2 << 20;
 
 /// The joiner's patience and its bound.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +49,8 @@ enum List {
     Quiet,
     /// The classification is due, oldest first.
     Ready,
+    /// The classification waits for an end's owner only, oldest first.
+    Awaiting,
     /// One face has closed, oldest first.
     Closing,
 }
@@ -52,11 +66,14 @@ impl From<List> for usize {
 pub struct Joiner {
     limits: JoinerLimits,
     context: Context,
-    connections: Order<Known, List, 3>,
+    connections: Order<Known, List, 4>,
     faces: HashMap<FaceKey, u32, RandomState>,
     numbers: HashMap<(u32, u32), u32, RandomState>,
     passing: Passing,
     losses: Losses,
+    addresses: Addresses,
+    /// Bytes of heap held for objects.
+    objects_held: usize,
     now: Timestamp,
 }
 
@@ -72,6 +89,8 @@ impl Joiner {
             numbers: HashMap::default(),
             passing: Passing::default(),
             losses: Losses::default(),
+            addresses: Addresses::default(),
+            objects_held: 0,
             now: Timestamp::default(),
         }
     }
@@ -80,6 +99,17 @@ impl Joiner {
     #[must_use]
     pub fn open(&self) -> usize {
         self.connections.len()
+    }
+
+    /// Takes what is known anew of where API servers are; findings that waited for it are told.
+    pub fn addresses(&mut self, told: Addresses, out: &mut impl FnMut(Event)) {
+        self.addresses.tell(told);
+        let mut open: Vec<u32> = self.faces.values().copied().collect();
+        open.sort_unstable();
+        open.dedup();
+        for index in open {
+            self.raise(index, out);
+        }
     }
 
     /// Takes in one report. Reports that are for the source ([`Report::Enough`], [`Report::RequestsOnly`]) have no effect.
@@ -93,13 +123,19 @@ impl Joiner {
             }
             Report::Numbers { key, client, server } => self.joined(key, (client, server)),
             Report::Party { key, party } => {
-                if let Some(known) = self.known(key) {
+                if let Some(&index) = self.faces.get(&key)
+                    && let Some(known) = self.connections.value(index)
+                {
                     known.party(key, party);
+                    self.owner_known(index, out);
                 }
             }
             Report::Holder { key, party } => {
-                if let Some(known) = self.known(key) {
+                if let Some(&index) = self.faces.get(&key)
+                    && let Some(known) = self.connections.value(index)
+                {
                     known.holder(key, *party);
+                    self.owner_known(index, out);
                 }
             }
             Report::Passed { key, time, left, seq, ack } => {
@@ -109,6 +145,7 @@ impl Joiner {
                 }
             }
             Report::Ends { one, other, certain } => self.ends(one, other, certain),
+            Report::Requested { key, time, request } => self.requested(key, time, request, out),
             Report::Classified { key, time, facts } => {
                 self.now = self.now.max(time);
                 if let Some(&index) = self.faces.get(&key) {
@@ -160,7 +197,7 @@ impl Joiner {
                 self.now = self.now.max(lost.time);
                 self.losses.add(&lost);
             }
-            Report::Requested { .. } | Report::Enough(_) | Report::RequestsOnly(_) => {}
+            Report::Enough(_) | Report::RequestsOnly(_) => {}
         }
     }
 
@@ -178,6 +215,21 @@ impl Joiner {
             if now.since(since) < self.limits.hold {
                 break;
             }
+            let awaits = self.connections.value(index).is_some_and(|known| known.awaits_owner());
+            if awaits && now.since(since) < OWNERS {
+                self.connections.put_last(index, List::Awaiting);
+            } else {
+                self.classify(index, out);
+            }
+        }
+        while let Some(index) = self.connections.oldest(List::Awaiting) {
+            let since = match self.connections.value(index).map(|known| known.stage) {
+                Some(Stage::Ready { since }) => since,
+                _ => Timestamp::default(),
+            };
+            if now.since(since) < OWNERS {
+                break;
+            }
             self.classify(index, out);
         }
         while let Some(index) = self.connections.oldest(List::Closing) {
@@ -191,10 +243,10 @@ impl Joiner {
 
     /// Tells everything that is still waiting: the observation has ended.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
-        for list in [List::Ready, List::Closing] {
+        for list in [List::Ready, List::Awaiting, List::Closing] {
             while let Some(index) = self.connections.oldest(list) {
                 match list {
-                    List::Ready => self.classify(index, out),
+                    List::Ready | List::Awaiting => self.classify(index, out),
                     List::Quiet | List::Closing => self.close(index, out),
                 }
             }
@@ -207,6 +259,67 @@ impl Joiner {
     fn known(&mut self, key: FaceKey) -> Option<&mut Known> {
         let index = *self.faces.get(&key)?;
         self.connections.value(index)
+    }
+
+    /// An end's owner is known: what waited for it is told.
+    fn owner_known(&mut self, index: u32, out: &mut impl FnMut(Event)) {
+        let Some(known) = self.connections.value(index) else { return };
+        match known.stage {
+            Stage::Classified => self.raise(index, out),
+            Stage::Ready { since } if !known.awaits_owner() && self.now.since(since) >= self.limits.hold => {
+                self.classify(index, out);
+            }
+            Stage::Ready { .. } | Stage::Open => {}
+        }
+    }
+
+    /// A request that may have been proxied.
+    fn requested(
+        &mut self,
+        key: FaceKey,
+        time: Timestamp,
+        request: Box<Request>,
+        out: &mut impl FnMut(Event),
+    ) {
+        self.now = self.now.max(time);
+        let Some(&index) = self.faces.get(&key) else { return };
+        let Some(known) = self.connections.value(index) else { return };
+        let (client, _) = known.parties();
+        let is_apiserver = client
+            .and_then(|party| party.component)
+            .is_some_and(crate::party::Component::dials_for_apiserver)
+            || known.faces.first().is_some_and(|face| self.addresses.hosts.contains(&face.client.ip()));
+        let most = if is_apiserver { OBJECTS } else { CLAIMED_OBJECTS };
+        let before = known.objects_held();
+        let is_news = known.requested(key, request, time, most.saturating_sub(self.objects_held));
+        self.objects_held = (self.objects_held + known.objects_held()).saturating_sub(before);
+        if is_news && known.stage == Stage::Classified {
+            self.raise(index, out);
+        }
+    }
+
+    /// Raises what findings there are on a connection that was told, each once. What is not known to be one now waits: for
+    /// the owner of the end that dialled, for the addresses of API servers, at the latest until the connection is closed.
+    fn raise(&mut self, index: u32, out: &mut impl FnMut(Event)) {
+        let Some(known) = self.connections.value(index) else { return };
+        if known.stage != Stage::Classified {
+            return;
+        }
+        let Some(mut objects) = known.objects.take() else { return };
+        let before = objects.held();
+        let verdict = known.facts.as_ref().map(|facts| facts.verdict).unwrap_or_default();
+        let untold: Vec<usize> =
+            objects.iter().enumerate().filter(|(_, asked)| asked.is_untold()).map(|(at, _)| at).collect();
+        for at in untold {
+            let Some(asked) = objects.get(at) else { continue };
+            let judged = Judged::of(known, Some(asked), &self.addresses);
+            if let Some(rule) = policy::broken(&judged.judgement, verdict) {
+                out(self.context.finding(known, asked, &judged, rule));
+                objects.told(at);
+            }
+        }
+        self.objects_held = (self.objects_held + objects.held()).saturating_sub(before);
+        known.objects = Some(objects);
     }
 
     fn opened(&mut self, opened: Opened) {
@@ -269,7 +382,9 @@ impl Joiner {
             *index = first;
         }
         let Some(known) = self.connections.value(first) else { return };
+        let before = known.objects_held() + later.objects_held();
         known.absorb(later);
+        self.objects_held = (self.objects_held + known.objects_held()).saturating_sub(before);
         let list = match (known.stage, known.end) {
             (Stage::Ready { .. }, _) => List::Ready,
             (_, Some(_)) => List::Closing,
@@ -301,8 +416,14 @@ impl Joiner {
         let Some(known) = self.connections.value(index) else { return };
         if known.stage != Stage::Classified {
             known.stage = Stage::Classified;
-            out(self.context.classified(known));
+            let judged = Judged::of(known, None, &self.addresses);
+            out(self.context.classified(known, &judged));
+            if judged.judgement.path == Path::NodeToApiserver {
+                judged.learn(known, &mut self.addresses);
+            }
+            self.raise(index, out);
         }
+        let Some(known) = self.connections.value(index) else { return };
         let list = if known.end.is_some() { List::Closing } else { List::Quiet };
         self.connections.put_last(index, list);
     }
@@ -329,7 +450,17 @@ impl Joiner {
     }
 
     fn close(&mut self, index: u32, out: &mut impl FnMut(Event)) {
-        let Some(mut known) = self.connections.remove(index) else { return };
+        if let Some(known) = self.connections.value(index) {
+            if known.stage != Stage::Classified {
+                if let Some(end) = known.end {
+                    known.classified_at = known.classified_at.max(end.time);
+                }
+                self.classify(index, out);
+            } else {
+                self.raise(index, out);
+            }
+        }
+        let Some(known) = self.connections.remove(index) else { return };
         for face in &known.faces {
             self.faces.remove(&face.key);
         }
@@ -338,14 +469,8 @@ impl Joiner {
         {
             self.numbers.remove(&numbers);
         }
-        if known.stage != Stage::Classified {
-            known.stage = Stage::Classified;
-            if let Some(end) = known.end {
-                known.classified_at = known.classified_at.max(end.time);
-            }
-            out(self.context.classified(&known));
-        }
-        out(self.context.closed(&known));
+        self.objects_held = self.objects_held.saturating_sub(known.objects_held());
+        out(self.context.closed(&known, &Judged::of(&known, None, &self.addresses)));
     }
 }
 
@@ -376,6 +501,7 @@ mod tests {
                 hostname: None,
                 log: None,
                 since: Timestamp::default(),
+                cluster: None,
             };
             Self { joiner: Joiner::new(context, limits), events: Vec::new() }
         }
@@ -390,7 +516,8 @@ mod tests {
 
         fn open(&mut self, key: u64, role: Role, client: &str, server: &str) {
             let party = (role != Role::Wire).then(|| {
-                let process = Process { pid: u32::try_from(key).unwrap(), ..Process::default() };
+                let process =
+                    Process { pid: u32::try_from(key).unwrap(), start_ticks: Some(1), ..Process::default() };
                 Box::new(Party { process: Some(process), ..Party::default() })
             });
             self.report(Report::Opened(Box::new(Opened {

@@ -3,11 +3,13 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::engine::Facts;
 use crate::engine::{Ending, FaceKey, Opened, Origin, Role};
+use crate::engine::{Facts, Orientation};
 use crate::event::MissingBytes;
 use crate::party::Party;
+use crate::path::{Objects, Subject};
 use crate::protocol::Verdict;
+use crate::protocol::http::Request;
 use crate::security::{ClientCertificate, Reason, Security};
 use crate::time::Timestamp;
 
@@ -60,6 +62,8 @@ pub(super) struct Known {
     pub(super) client: Option<Box<Party>>,
     pub(super) server: Option<Box<Party>>,
     pub(super) facts: Option<Box<Facts>>,
+    /// The objects of requests that may have been proxied.
+    pub(super) objects: Option<Box<Objects>>,
     pub(super) stage: Stage,
     /// When the classification happened.
     pub(super) classified_at: Timestamp,
@@ -82,6 +86,7 @@ impl Known {
             client: None,
             server: None,
             facts: None,
+            objects: None,
             stage: Stage::Open,
             classified_at: opened.time,
             end: None,
@@ -125,6 +130,10 @@ impl Known {
         self.opened = self.opened.min(other.opened);
         self.subflow |= other.subflow;
         self.dialled = self.dialled.or(other.dialled);
+        if let Some(objects) = other.objects {
+            let faces = self.faces.len();
+            self.objects.get_or_insert_default().absorb(*objects, faces);
+        }
         self.faces.extend(other.faces);
         self.numbers = self.numbers.or(other.numbers);
         self.client = self.client.take().or(other.client);
@@ -184,6 +193,38 @@ impl Known {
                 known.verdict = Verdict { reason: Some(Reason::FacesDisagree), ..Verdict::default() };
             }
         }
+    }
+
+    /// Both ends' owners, the client's first, as the bytes showed who is which.
+    pub(super) fn parties(&self) -> (Option<&Party>, Option<&Party>) {
+        let (client, server) = (self.client.as_deref(), self.server.as_deref());
+        let reversed = self.facts.as_ref().is_some_and(|facts| facts.orientation == Orientation::Reversed);
+        if reversed { (server, client) } else { (client, server) }
+    }
+
+    /// Whether the owner of an end is still being looked up.
+    pub(super) fn awaits_owner(&self) -> bool {
+        let (client, server) = self.parties();
+        client.is_some_and(Party::is_being_read) || server.is_some_and(Party::is_being_read)
+    }
+
+    /// Counts a request that may have been proxied; what it needs is taken from `room` bytes. True if a finding about its
+    /// object is still to be raised.
+    pub(super) fn requested(
+        &mut self,
+        key: FaceKey,
+        request: Box<Request>,
+        time: Timestamp,
+        room: usize,
+    ) -> bool {
+        let Some(subject) = Subject::of(&request) else { return false };
+        let Some(face) = self.faces.iter().position(|face| face.key == key) else { return false };
+        self.objects.get_or_insert_default().add(face, subject, request, time, room)
+    }
+
+    /// Bytes of heap held for objects.
+    pub(super) fn objects_held(&self) -> usize {
+        self.objects.as_ref().map_or(0, |objects| objects.held())
     }
 
     /// Whether a verdict is there that another face could not better.

@@ -1,10 +1,14 @@
 //! One connection as the operator means it: the faces joined, both ends named.
 
 mod account;
+mod ends;
+mod finding;
 mod id;
 mod joiner;
+mod judged;
 mod known;
 mod losses;
+mod party_field;
 mod passing;
 
 pub use crate::party::{Party, Process};

@@ -128,7 +128,7 @@ impl HttpFacts {
 }
 
 /// The host of `host:port` or `[address]:port` (RFC 3986, section 3.2).
-fn without_port(mut authority: String) -> String {
+pub(crate) fn without_port(mut authority: String) -> String {
     let end = match authority.rfind(':') {
         Some(colon) if authority[colon + 1..].bytes().all(|byte| byte.is_ascii_digit()) => {
             // An address in brackets has colons of its own; a bare one has no port.

@@ -9,6 +9,7 @@ mod report;
 mod run;
 mod tls_facts;
 
+pub(crate) use facts::without_port;
 pub use facts::{Facts, HttpFacts, Orientation};
 pub use input::{Closed, Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple};
 pub use report::Report;

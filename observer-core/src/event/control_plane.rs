@@ -5,8 +5,10 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::When;
+use super::{KubernetesField, PathFields, RoleField, When};
 use crate::engine::{Ending, LossPlace};
+use crate::party::Named;
+use crate::path::Confidence;
 use crate::security::{Basis, ClientCertificate, Reason, Security};
 
 /// The version of the fields under `control_plane`. Fields are added freely; one is renamed or dropped only with a new
@@ -36,6 +38,9 @@ pub struct ControlPlane {
     /// What kinds of secrets crossed in the clear; never their values.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub exposed: Vec<&'static str>,
+    /// The path, what was proxied, and what is wrong with it.
+    #[serde(flatten)]
+    pub judged: PathFields,
     /// The end that dialled, where it is on this node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<PartyField>,
@@ -179,6 +184,21 @@ pub struct PartyField {
     /// The container's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
+    /// What it is to the control plane: a component, a pod, or any other process.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<RoleField>,
+    /// The pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<KubernetesField>,
+    /// The node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<Arc<str>>,
+    /// How sure `role` and `kubernetes` are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<Confidence>,
+    /// What `kubernetes` rests on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Named>,
     /// Path of the cgroup.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,

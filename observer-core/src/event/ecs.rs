@@ -33,6 +33,8 @@ pub enum Action {
     ConnectionClassified,
     /// A connection ended, or the observation of it; once for each connection.
     ConnectionClosed,
+    /// A rule fired, and what it found is told at once.
+    Finding,
     /// Bytes, events or records were lost somewhere.
     Loss,
     /// Each minute: that the observer lives, and what it has lost.
@@ -151,6 +153,21 @@ pub struct Process {
 pub struct Container {
     /// The container's id.
     pub id: String,
+}
+
+/// `rule.*`
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct RuleField {
+    /// Its name for machines.
+    pub id: &'static str,
+    /// Its name for people.
+    pub name: &'static str,
+    /// What kind of rule it is.
+    pub category: &'static str,
+    /// What is wrong where it is broken.
+    pub description: &'static str,
+    /// Where that is written.
+    pub reference: &'static str,
 }
 
 /// `http.*`

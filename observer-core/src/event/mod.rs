@@ -7,6 +7,9 @@
 mod community_id;
 mod control_plane;
 mod ecs;
+mod kubernetes;
+mod orchestrator;
+mod path;
 mod schema;
 mod tls;
 mod when;
@@ -18,8 +21,11 @@ pub use control_plane::{
 };
 pub use ecs::{
     Action, Container, Destination, Ecs, EventField, HttpField, HttpRequest, HttpResponse, Kind, Log,
-    LogFile, Nat, Network, Observer, Process, Source, Url, UserAgent,
+    LogFile, Nat, Network, Observer, Process, RuleField, Source, Url, UserAgent,
 };
+pub use kubernetes::{KubernetesField, OtherRole, RoleField};
+pub use orchestrator::{Cluster, Orchestrator, Resource};
+pub use path::{FindingField, FindingState, PathFields, ProxiesField, ProxyBasis, ProxyField};
 pub use schema::json_schema;
 pub use tls::{AlternativeNames, CertificateField, Hash, TlsClient, TlsField, TlsServer, X509, X509Name};
 pub use when::When;
@@ -56,6 +62,12 @@ pub struct Event {
     /// The container of `process`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub container: Option<Container>,
+    /// The cluster, and the pod of `process`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orchestrator: Option<Orchestrator>,
+    /// The rule that fired, on a finding.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleField>,
     /// What the TLS handshake shows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tls: Option<Arc<TlsField>>,

@@ -50,6 +50,14 @@ pub struct Party {
 }
 
 impl Party {
+    /// Whether it is only what was noted at the call, and the process itself is still being read.
+    #[must_use]
+    pub fn is_being_read(&self) -> bool {
+        let noted = self.process.as_ref().or(self.opened_by.as_ref());
+        self.missing.is_none()
+            && noted.is_some_and(|process| process.start_ticks.is_none() && process.executable.is_none())
+    }
+
     /// Takes in who holds the socket now. Whoever opened it stays known, as `opened_by` where that is another process,
     /// and so does the network namespace, which is the socket's. A holder that could not be found leaves everything as it
     /// is, but for the reason.

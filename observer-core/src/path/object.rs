@@ -88,6 +88,28 @@ impl Object {
         Some(Self { kind, namespace, name: name.into(), port, scheme })
     }
 
+    /// The path that names it, always written the same way.
+    #[must_use]
+    pub fn uri(&self) -> String {
+        let scheme = match self.scheme {
+            None => "",
+            Some(Scheme::Http) => "http",
+            Some(Scheme::Https) => "https",
+        };
+        let (name, port) = (&self.name, self.port.as_deref().unwrap_or_default());
+        let word = match self.kind {
+            Kind::Pod => "pods",
+            Kind::Service => "services",
+            Kind::Node => "nodes",
+        };
+        match &self.namespace {
+            Some(namespace) => {
+                format!("/api/v1/namespaces/{namespace}/{word}/{scheme}:{name}:{port}/proxy")
+            }
+            None => format!("/api/v1/{word}/{scheme}:{name}:{port}/proxy"),
+        }
+    }
+
     /// Bytes of heap held.
     #[must_use]
     pub fn held(&self) -> usize {
@@ -314,6 +336,7 @@ mod tests {
             let id = format!("{scheme}:{name}:{}", port.map_or_else(String::new, |port| port.to_string()));
             let id = if encoded { id.bytes().map(|b| format!("%{b:02X}")).collect() } else { id };
             let read = Object::of_uri(&format!("/api/v1/namespaces/{namespace}/pods/{id}/proxy/")).unwrap();
+            prop_assert_eq!(Object::of_uri(&read.uri()), Some(read.clone()));
             prop_assert_eq!(read.namespace.as_deref(), Some(&*namespace));
             prop_assert_eq!(&*read.name, &*name);
             prop_assert_eq!(read.port.map(|it| it.parse::<u16>().unwrap()), port);

@@ -199,8 +199,9 @@ impl<S: Sockets> Clerk<S> {
         if !accepted {
             return party;
         }
-        let (opened_by, netns) = (party.process, party.netns);
-        Party { opened_by, netns, missing: Some(NOT_YET), ..Party::default() }
+        let Party { process: opened_by, netns, component, pod, node, .. } = party;
+        // What part of the control plane opened it, and in which pod, is so whoever accepts; the rest is the holder's.
+        Party { opened_by, netns, component, pod, node, missing: Some(NOT_YET), ..Party::default() }
     }
 
     /// The holder of a socket is wanted. Who dialled holds it certainly at first.

@@ -68,6 +68,7 @@ impl Replay {
             hostname: None,
             log: Some(Log { file: LogFile { path } }),
             since: Timestamp::default(),
+            cluster: None,
         };
         // Both faces of a connection are in the capture before its first byte, so no verdict waits for one.
         let limits =

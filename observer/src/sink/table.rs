@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
 use observer_core::event::{Action, Event};
+use observer_core::path::{Confidence, Path};
 use observer_core::security::Security;
 use serde::Serialize;
 
@@ -20,7 +21,8 @@ const MAX_ENDS: usize = 97;
 const SECURITY: usize = 10;
 const CERTIFICATE: usize = 13;
 
-/// One aligned line a connection, written when its verdict stands. Losses are told too; the end of a connection is not.
+/// One aligned line a connection, written when its verdict stands, and one a finding. Losses are told too; the end of a
+/// connection is not.
 #[derive(Debug)]
 pub struct Table<W> {
     output: W,
@@ -100,7 +102,7 @@ impl<W: Write> Table<W> {
 impl<W: Write> Sink for Table<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         let line = match event.event.action {
-            Action::ConnectionClassified => self.line(event),
+            Action::ConnectionClassified | Action::Finding => self.line(event),
             Action::Loss => loss(event),
             Action::ConnectionClosed | Action::Heartbeat => return Ok(()),
         };
@@ -123,10 +125,26 @@ fn end(ip: IpAddr, port: u16) -> SocketAddr {
     SocketAddr::new(ip, port)
 }
 
+/// The path, how sure it is where it is not certain, and the object.
+fn path(event: &Event) -> Option<String> {
+    let judged = &event.control_plane.judged;
+    let mut text = judged.path.filter(|path| *path != Path::Other).map(name)?;
+    if let Some(sure) = judged.confidence.filter(|sure| *sure != Confidence::Certain) {
+        let _ = write!(text, " ({})", name(sure));
+    }
+    if let Some(object) = &judged.proxy {
+        let namespace = object.namespace.as_ref().map(|it| format!("{it}/")).unwrap_or_default();
+        let _ = write!(text, " {} {namespace}{}", name(object.kind), object.name);
+    }
+    Some(text)
+}
+
 /// What was spoken, to what, by whom, and what is missing.
 fn what(event: &Event) -> String {
     let own = &event.control_plane;
     let mut parts: Vec<String> = Vec::new();
+    parts.extend(event.rule.as_ref().map(|rule| format!("FINDING {}:", rule.name)));
+    parts.extend(path(event));
     if let Some(tls) = &event.tls {
         let version = tls.version.as_deref().unwrap_or_default();
         parts.push(format!("TLS {version}").trim_end().to_owned());

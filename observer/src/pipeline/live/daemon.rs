@@ -82,7 +82,13 @@ impl Daemon {
             ..Settings::default()
         };
         let now = Clock::now().utc(Clock::monotonic());
-        let context = Context { seed: Seed(seed(&roots, now)), hostname: hostname(), log: None, since: now };
+        let context = Context {
+            seed: Seed(seed(&roots, now)),
+            hostname: hostname(),
+            log: None,
+            since: now,
+            cluster: None,
+        };
         let limits = engine::Limits { verdict: config.verdict_timeout, ..engine::Limits::default() };
         let (sender, events) = channel(EVENTS);
         let node = node_name(config);

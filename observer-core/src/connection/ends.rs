@@ -1,0 +1,45 @@
+//! The addresses of both ends.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::known::Known;
+use crate::engine::Role;
+use crate::event::Nat;
+
+/// The addresses of both ends: as the client dialled, and as the server saw them where that differs.
+pub(super) struct Ends {
+    pub(super) client: SocketAddr,
+    pub(super) server: SocketAddr,
+    pub(super) client_nat: Option<Nat>,
+    pub(super) server_nat: Option<Nat>,
+}
+
+impl Ends {
+    pub(super) fn of(known: &Known, reversed: bool) -> Self {
+        // A SYN meets the client's face first and the server's last; sockets say which they are.
+        let near = known.faces.iter().find(|face| face.role == Role::Client).or(known.faces.first());
+        let far = known.faces.iter().find(|face| face.role == Role::Server).or(known.faces.last());
+        let none = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0);
+        let (client, reached) = near.map_or((none, none), |face| (face.client, face.server));
+        let (seen_client, backend) = far.map_or((client, reached), |face| (face.client, face.server));
+        let dialled = known.dialled.unwrap_or(reached);
+        let nat =
+            |from: SocketAddr, to: SocketAddr| (from != to).then(|| Nat { ip: to.ip(), port: to.port() });
+        let (client_nat, server_nat) = (nat(client, seen_client), nat(dialled, backend));
+        if reversed {
+            Self { client: dialled, server: client, client_nat: server_nat, server_nat: client_nat }
+        } else {
+            Self { client, server: dialled, client_nat, server_nat }
+        }
+    }
+
+    /// The client's address as the server sees it.
+    pub(super) fn seen_client(&self) -> SocketAddr {
+        self.client_nat.map_or(self.client, |nat| SocketAddr::new(nat.ip, nat.port))
+    }
+
+    /// The address of the server that really answered.
+    pub(super) fn backend(&self) -> SocketAddr {
+        self.server_nat.map_or(self.server, |nat| SocketAddr::new(nat.ip, nat.port))
+    }
+}

@@ -1,0 +1,82 @@
+//! Addresses of which somebody who knows has said what they are.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+
+/// Endpoints that are remembered from connections; the oldest goes for a new one.
+const LEARNED: usize = 64;
+
+/// Where API servers are, and where they dial from. Given by the source or the configuration (kubeconfigs, the endpoints of
+/// the `kubernetes` service, command line), and learned from connections whose ends are known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// Where an API server is reached: its own address, a service's, a load balancer's, a relay's. Names no node.
+    pub endpoints: HashSet<SocketAddr>,
+    /// Addresses of the machines that API servers run on: what they dial comes from there. Never a load balancer's.
+    pub hosts: HashSet<IpAddr>,
+    /// Addresses of other nodes than this one.
+    pub other_nodes: HashSet<IpAddr>,
+    /// What connections showed.
+    pub learned: Learned,
+}
+
+/// Endpoints of API servers that connections showed, the one seen last at the end.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Learned(VecDeque<SocketAddr>);
+
+impl Addresses {
+    /// Whether an API server is reached at `address`.
+    #[must_use]
+    pub fn is_apiserver(&self, address: SocketAddr) -> bool {
+        self.endpoints.contains(&address) || self.learned.0.contains(&address)
+    }
+
+    /// A kubelet or a kube-proxy of this node was seen to use an API server at `address`.
+    pub fn learn(&mut self, address: SocketAddr) {
+        if self.endpoints.contains(&address) {
+            return;
+        }
+        let learned = &mut self.learned.0;
+        match learned.iter().position(|known| *known == address) {
+            // Most often it is the last one again.
+            Some(at) if at + 1 == learned.len() => return,
+            Some(at) => drop(learned.remove(at)),
+            None if learned.len() == LEARNED => drop(learned.pop_front()),
+            None => {}
+        }
+        learned.push_back(address);
+    }
+
+    /// Takes what was told anew; what was learned stays.
+    pub fn tell(&mut self, told: Self) {
+        let learned = core::mem::take(&mut self.learned);
+        *self = told;
+        for address in learned.0 {
+            self.learn(address);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(port: u16) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, 1], port))
+    }
+
+    #[test]
+    fn what_was_learned_is_bounded_and_the_latest_stays() {
+        let mut addresses = Addresses::default();
+        for port in 1..=100 {
+            addresses.learn(at(port));
+            addresses.learn(at(1));
+        }
+        assert_eq!(addresses.learned.0.len(), LEARNED);
+        assert!(addresses.is_apiserver(at(1)) && addresses.is_apiserver(at(100)));
+        assert!(!addresses.is_apiserver(at(2)));
+        addresses.tell(Addresses { endpoints: HashSet::from([at(1), at(2)]), ..Addresses::default() });
+        assert!(addresses.is_apiserver(at(2)) && addresses.is_apiserver(at(100)));
+        assert_eq!(addresses.learned.0.len(), LEARNED - 1);
+    }
+}
