@@ -84,10 +84,49 @@ fn a_wrong_configuration_file_is_named_with_line_and_key() {
     fs::write(&path, "\nport = [6443, 77777]\n").unwrap();
     let message = refused(&["run", "--config", text(&path)]);
     assert!(message.contains("observer.toml:2:") && message.contains("77777"), "{message}");
+    fs::write(&path, "port = [\n  6443,\n  77777,\n]\n").unwrap();
+    let message = refused(&["run", "--config", text(&path)]);
+    assert!(message.contains("observer.toml:3:"), "{message}");
+    // One setting from the file, one from the command line.
+    fs::write(&path, "port = 6443\n").unwrap();
+    let message = refused(&["run", "--config", text(&path), "--scope", "all"]);
+    assert!(message.contains("--port has no effect") && message.contains("observer.toml"), "{message}");
+    fs::write(&path, "cgroup = '/no/such/group'\n").unwrap();
+    let message = refused(&["run", "--config", text(&path)]);
+    assert!(message.contains("/no/such/group") && message.contains("observer.toml"), "{message}");
     fs::write(&path, "port = [\n").unwrap();
     refused(&["run", "--config", text(&path)]);
     assert!(refused(&["run", "--config", text(folder.path())]).contains("is a directory"));
     assert!(refused(&["run", "--config", "/nowhere.toml"]).contains("check --config"));
+    fs::write(&path, b"\x7fELF\xff\xfe").unwrap();
+    assert!(refused(&["run", "--config", text(&path)]).contains("is not text"));
+}
+
+#[test]
+fn a_configuration_that_never_ends_is_given_up() {
+    let refused = refused(&["run", "--config", "/dev/zero"]);
+    assert_eq!(refused, "observer: /dev/zero is longer than 1 MiB; name a TOML file with --config\n");
+}
+
+#[test]
+fn a_name_with_controls_in_it_is_harmless_in_a_message() {
+    let message = refused(&["run", "--config", "/nowhere\x1b[31m\n.toml"]);
+    assert!(message.contains("/nowhere\\u{1b}[31m\\u{a}.toml"), "{message}");
+}
+
+#[test]
+fn a_pipe_that_brings_no_capture_is_told_in_one_line() {
+    let mut child = observer(&["replay", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"no capture at all, but some text of a program").unwrap();
+    let (code, stdout, stderr) = told(child.wait_with_output().unwrap());
+    assert_eq!((code, stdout.as_str()), (2, ""));
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(stderr.contains("standard input: not a pcap or pcapng capture"), "{stderr}");
 }
 
 #[test]

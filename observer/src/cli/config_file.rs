@@ -4,6 +4,8 @@
 //! may be given one value or an array.
 
 use core::ops::Range;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use clap::{Args, Command, FromArgMatches};
@@ -11,6 +13,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::failure::Failure;
+use super::shown::shown;
 use super::typed::RunTyped;
 
 /// A configuration file longer than this many bytes is a mistake.
@@ -21,18 +24,19 @@ const MAX_LENGTH: u64 = 1 << 20;
 /// # Errors
 /// One, naming file, line and key, and the fix.
 pub(super) fn read(path: &Path) -> Result<RunTyped, Failure> {
-    let shown = path.display();
-    let fail = |error: std::io::Error| {
-        Failure::usage(format!("cannot read the configuration file {shown}: {error}; check --config"))
+    let shown = shown(path);
+    let refused = |why: &str| Failure::usage(format!("{shown} {why}; name a TOML file with --config"));
+    let fail = |error: io::Error| match error.kind() {
+        io::ErrorKind::IsADirectory => refused("is a directory"),
+        _ => Failure::usage(format!("cannot read the configuration file {shown}: {error}; check --config")),
     };
-    let metadata = std::fs::metadata(path).map_err(fail)?;
-    if metadata.is_dir() {
-        return Err(Failure::usage(format!("{shown} is a directory; name a TOML file with --config")));
+    let mut bytes = Vec::new();
+    // Not by the length that the file system tells: a device or a pipe has none and may never end.
+    File::open(path).and_then(|file| file.take(MAX_LENGTH + 1).read_to_end(&mut bytes)).map_err(fail)?;
+    if bytes.len() as u64 > MAX_LENGTH {
+        return Err(refused("is longer than 1 MiB"));
     }
-    if metadata.len() > MAX_LENGTH {
-        return Err(Failure::usage(format!("{shown} is longer than 1 MiB; name a TOML file with --config")));
-    }
-    let text = std::fs::read_to_string(path).map_err(fail)?;
+    let text = String::from_utf8(bytes).map_err(|_| refused("is not text"))?;
     parse(&text).map_err(|misfit| {
         let before = text.get(..misfit.place.start).unwrap_or(&text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
@@ -61,26 +65,33 @@ fn parse(text: &str) -> Result<RunTyped, Misfit> {
         if name == "config" || !command.get_arguments().any(|known| known.get_long() == Some(name)) {
             return Err(Misfit { place: key.span(), message: unknown(name, &command) });
         }
-        let typed = words_of(name, value)?;
-        // Tried alone first, so that an error can be tied to this key's line.
-        if let Err(error) = command.clone().try_get_matches_from(&typed) {
-            return Err(Misfit { place: value.span(), message: first_line(&error, name) });
+        for (word, place) in words_of(name, value)? {
+            // Tried alone first, so that an error can be tied to this value's line.
+            if let Err(error) = command.clone().try_get_matches_from([&word]) {
+                return Err(Misfit { place, message: first_line(&error, name) });
+            }
+            words.push(word);
         }
-        words.extend(typed);
     }
     let fail = |error: clap::Error| Misfit { place: 0..0, message: first_line(&error, "") };
     let matches = command.try_get_matches_from(words).map_err(fail)?;
     RunTyped::from_arg_matches(&matches).map_err(fail)
 }
 
-fn words_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<String>, Misfit> {
-    let word = |value: &Spanned<DeValue<'_>>| match value.get_ref() {
-        DeValue::String(text) => Ok(format!("--{name}={text}")),
-        DeValue::Integer(number) if number.radix() == 10 => Ok(format!("--{name}={}", number.as_str())),
-        other => Err(Misfit {
-            place: value.span(),
-            message: format!("`{name}` cannot be a {}; write a text or a number", other.type_str()),
-        }),
+/// A key's values as they would be typed, each with its place.
+fn words_of(name: &str, value: &Spanned<DeValue<'_>>) -> Result<Vec<(String, Range<usize>)>, Misfit> {
+    let word = |value: &Spanned<DeValue<'_>>| {
+        let text = match value.get_ref() {
+            DeValue::String(text) => text.as_ref(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str(),
+            other => {
+                let kind = other.type_str();
+                let article = if kind.starts_with(['a', 'i']) { "an" } else { "a" };
+                let message = format!("`{name}` cannot be {article} {kind}; write a text or a number");
+                return Err(Misfit { place: value.span(), message });
+            }
+        };
+        Ok((format!("--{name}={text}"), value.span()))
     };
     match value.get_ref() {
         DeValue::Array(values) => values.iter().map(word).collect(),
@@ -118,7 +129,18 @@ fn first_line(error: &clap::Error, name: &str) -> String {
         message.push(' ');
         message.push_str(possible);
     }
-    message
+    shortened(&message)
+}
+
+/// A message with the middle of a value left out that no line on a terminal would hold.
+fn shortened(message: &str) -> String {
+    const ENDS: usize = 200;
+    let count = message.chars().count();
+    if count <= 2 * ENDS + 1 {
+        return message.to_owned();
+    }
+    let start = message.chars().take(ENDS);
+    start.chain(['…']).chain(message.chars().skip(count - ENDS)).collect()
 }
 
 #[cfg(test)]
@@ -162,6 +184,15 @@ mod tests {
         assert!(message("scope = true").contains("cannot be a boolean"));
         assert!(message("scope = 'all'\nscope = 'all'").contains("duplicate key"));
         assert!(!message("pid = 0").contains("--"), "{}", message("pid = 0"));
+        assert_eq!(message("port = [[1]]"), "`port` cannot be an array; write a text or a number");
         assert!(!parse("port = [").unwrap_err().message.is_empty());
+        let long = message(&format!("port = '{}'", "9".repeat(100_000)));
+        assert!(long.chars().count() < 500 && long.ends_with("`default` or `none`"), "{long}");
+    }
+
+    #[test]
+    fn says_where_in_a_list_the_wrong_value_is() {
+        let text = "port = [\n  6443,\n  'http',\n]\n";
+        assert_eq!(parse(text).unwrap_err().place.start, text.find("'http'").unwrap());
     }
 }

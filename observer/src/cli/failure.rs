@@ -1,6 +1,7 @@
 //! Why the program ends other than well.
 
 use core::fmt;
+use core::fmt::Write as _;
 use std::process::ExitCode;
 
 /// Why the program ends other than well: one message, with what to do about it where that can be said.
@@ -40,8 +41,16 @@ impl Failure {
 }
 
 impl fmt::Display for Failure {
+    /// Every line of it, with what a terminal would act on escaped: names of files come from anywhere.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        for character in self.message.chars() {
+            match character {
+                '\n' => f.write_char('\n')?,
+                control if control.is_control() => write!(f, "{}", control.escape_unicode())?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
     }
 }
 

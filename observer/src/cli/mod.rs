@@ -10,6 +10,7 @@ mod replay;
 mod run;
 mod run_config;
 mod selection;
+mod shown;
 mod typed;
 
 pub use failure::Failure;
@@ -61,15 +62,17 @@ fn print(mut text: String) -> Result<(), Failure> {
         text.push('\n');
     }
     match io::stdout().write_all(text.as_bytes()).and_then(|()| io::stdout().flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(cannot_write(&error)),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(cannot_write("to standard output", &error))
+        }
         _ => Ok(()),
     }
 }
 
-fn cannot_write(error: &io::Error) -> Failure {
+fn cannot_write(what: &str, error: &io::Error) -> Failure {
     let fix = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, or write somewhere else",
         _ => "",
     };
-    Failure::run_time(format!("cannot write to standard output: {error}{fix}"))
+    Failure::run_time(format!("cannot write {what}: {error}{fix}"))
 }

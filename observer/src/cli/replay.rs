@@ -10,6 +10,7 @@ use std::thread;
 use super::cannot_write;
 use super::failure::Failure;
 use super::run_config::VERDICT_TIMEOUT;
+use super::shown::shown;
 use super::typed::{Format, ReplayTyped};
 use crate::pipeline::{Ended, Replay, Stop};
 use crate::sink::{JsonLines, Sink, Table, Terminal};
@@ -64,7 +65,12 @@ impl ReplayConfig {
         let stdout = io::stdout();
         let format = self.format.unwrap_or(if stdout.is_terminal() { Format::Table } else { Format::Json });
         // Past the standard library's own buffer, which looks for line ends in everything.
-        let output = File::from(stdout.as_fd().try_clone_to_owned().map_err(|error| cannot_write(&error))?);
+        let output = File::from(
+            stdout
+                .as_fd()
+                .try_clone_to_owned()
+                .map_err(|error| cannot_write("to standard output", &error))?,
+        );
         let mut sink: Box<dyn Sink> = match format {
             Format::Json => Box::new(JsonLines::new(output)),
             Format::Table => {
@@ -74,9 +80,12 @@ impl ReplayConfig {
         };
         let mut replay = Replay::new(self.threads, self.verdict_timeout, self.quiet);
         let outcome = self.files(&mut replay, &stop, &mut *sink);
-        if let Ok(Some(())) | Err(_) = outcome
-            && !self.quiet
-        {
+        let tells = match outcome {
+            Ok(reader) => reader.is_some(),
+            // What was wrong from the beginning is told by the error alone.
+            Err(_) => replay.has_read(),
+        };
+        if tells && !self.quiet {
             eprintln!("observer: {}", replay.summary());
         }
         outcome.map(|_| ())
@@ -92,7 +101,7 @@ impl ReplayConfig {
             let ended = match replay.file(name, stream, stop, sink) {
                 Ok(ended) => ended,
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(None),
-                Err(error) => return Err(cannot_write(&error)),
+                Err(error) => return Err(cannot_write("to standard output", &error)),
             };
             match ended {
                 Ended::Whole => {}
@@ -128,22 +137,4 @@ fn check(name: &Path) -> Result<(), Failure> {
 
 fn cannot_open(name: &Path, error: &OpenError) -> Failure {
     Failure::usage(format!("{}: {error}", shown(name)))
-}
-
-/// A file's name, safe for a terminal.
-fn shown(name: &Path) -> String {
-    if name.as_os_str() == "-" {
-        return "standard input".into();
-    }
-    name.display()
-        .to_string()
-        .chars()
-        .flat_map(|character| {
-            if character.is_control() {
-                character.escape_unicode().collect::<Vec<_>>()
-            } else {
-                vec![character]
-            }
-        })
-        .collect()
 }

@@ -4,8 +4,10 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 
+use super::cannot_write;
 use super::failure::Failure;
 use super::run_config::RunConfig;
+use super::shown::shown;
 use super::typed::Format;
 use crate::pipeline::{Daemon, LiveError};
 use crate::sink::{JsonLines, Sink, Table, Terminal};
@@ -25,7 +27,7 @@ impl RunConfig {
                 Box::new(Table::new(output, terminal))
             }
         };
-        let (daemon, holes) = Daemon::start(self).map_err(failure)?;
+        let (daemon, holes) = Daemon::start(self).map_err(|error| self.failure(&error))?;
         for hole in holes {
             say(&hole);
         }
@@ -37,7 +39,7 @@ impl RunConfig {
             }
             // Whoever read the events has gone: there is nobody left to tell.
             Err(LiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            Err(error) => Err(failure(error)),
+            Err(error) => Err(self.failure(&error)),
         }
     }
 
@@ -46,15 +48,10 @@ impl RunConfig {
             None => {
                 let stdout = io::stdout();
                 let owned = stdout.as_fd().try_clone_to_owned();
-                owned
-                    .map(File::from)
-                    .map_err(|error| Failure::run_time(format!("cannot write to standard output: {error}")))
+                owned.map(File::from).map_err(|error| cannot_write("to standard output", &error))
             }
             Some(path) => OpenOptions::new().append(true).create(true).open(path).map_err(|error| {
-                Failure::usage(format!(
-                    "--output {}: {error}; name a file that can be written",
-                    path.display()
-                ))
+                self.refused(&format!("--output {}: {error}; name a file that can be written", shown(path)))
             }),
         }
     }
@@ -82,29 +79,22 @@ impl RunConfig {
         .collect::<Vec<_>>()
         .join(", ")
     }
+
+    /// With its exit code. `Output` ends a run that had begun; everything else kept it from beginning.
+    fn failure(&self, error: &LiveError) -> Failure {
+        match error {
+            LiveError::Configuration(message) => self.refused(message),
+            // Missing rights, no cgroup v2 and a binary without probes are all wrong calls, with a fix.
+            LiveError::Source(error) => Failure::usage(last_lines(&error.to_string())),
+            LiveError::Output(error) => cannot_write("events", error),
+            LiveError::System(_) => Failure::run_time(error.to_string()),
+        }
+    }
 }
 
 /// A line on standard error; that nobody reads it is no failure.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "observer: {line}");
-}
-
-fn failure(error: LiveError) -> Failure {
-    match &error {
-        LiveError::Configuration(_) => Failure::usage(error.to_string()),
-        // Missing rights, no cgroup v2 and a binary without probes are all wrong calls, with a fix.
-        LiveError::Source(_) => Failure::usage(last_lines(&error.to_string())),
-        LiveError::Output(inner) => {
-            let fix = match inner.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    "; make room, or write somewhere else"
-                }
-                _ => "",
-            };
-            Failure::run_time(format!("cannot write events: {inner}{fix}"))
-        }
-        LiveError::System(_) => Failure::run_time(error.to_string()),
-    }
 }
 
 /// A verifier's log is thousands of lines, and what matters is its end.

@@ -8,6 +8,7 @@ use super::failure::Failure;
 use super::network::Network;
 use super::port_range::PortRange;
 use super::selection::{Ports, Processes};
+use super::shown::shown;
 use super::typed::{Format, RunTyped, Scope};
 
 /// How long a connection may go without a verdict, unless told otherwise.
@@ -46,6 +47,8 @@ pub struct RunConfig {
     pub pod_logs: Option<PathBuf>,
     /// The name of this node; `None`: as the running kubelet says.
     pub node_name: Option<String>,
+    /// The file that some of it may come from, for messages.
+    pub config: Option<PathBuf>,
 }
 
 impl RunConfig {
@@ -73,6 +76,7 @@ impl RunConfig {
             cgroup_root: typed.cgroup_root.or(file.cgroup_root),
             pod_logs: typed.pod_logs.or(file.pod_logs),
             node_name: typed.node_name.or(file.node_name),
+            config: typed.config,
             ports: Ports::resolve(&ports),
             processes: Processes::resolve(&processes),
         };
@@ -86,7 +90,7 @@ impl RunConfig {
         if config.scope == Scope::All
             && let Some((option, _)) = named.into_iter().find(|(_, named)| *named)
         {
-            return Err(Failure::usage(format!(
+            return Err(config.refused(&format!(
                 "--scope all watches every connection, so {option} has no effect; leave out one of the two"
             )));
         }
@@ -95,12 +99,20 @@ impl RunConfig {
             && config.processes.is_empty()
             && named.into_iter().skip(2).all(|(_, named)| !named)
         {
-            return Err(Failure::usage(
+            return Err(config.refused(
                 "nothing is left to watch; give --port, --process, --pid, --cgroup or --address something, \
                  or --scope all",
             ));
         }
         Ok(config)
+    }
+
+    /// Something is wrong with a setting, wherever it was made.
+    pub(super) fn refused(&self, message: &str) -> Failure {
+        match &self.config {
+            None => Failure::usage(message),
+            Some(file) => Failure::usage(format!("{message} (settings are from {} too)", shown(file))),
+        }
     }
 }
 

@@ -89,6 +89,12 @@ impl Replay {
         })
     }
 
+    /// Whether any packet was read.
+    #[must_use]
+    pub fn has_read(&self) -> bool {
+        self.packets > 0
+    }
+
     /// What was read, in a line.
     #[must_use]
     pub fn summary(&self) -> String {

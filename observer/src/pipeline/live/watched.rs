@@ -112,7 +112,7 @@ fn below(roots: &Roots, path: &Path, ids: &mut Vec<u64>) -> Result<(), String> {
             _ if folder != first => continue,
             _ => {
                 return Err(format!(
-                    "--cgroup {}: there is no such group below {}",
+                    "--cgroup {0}: there is no such group below {1}; list them: find {1} -type d",
                     path.display(),
                     root.display()
                 ));
