@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             if !failure.to_string().is_empty() {
-                eprintln!("observer: {failure}");
+                cli::say(&failure.to_string());
             }
             failure.exit_code()
         }

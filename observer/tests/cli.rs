@@ -248,6 +248,18 @@ fn the_schema_is_json_and_a_closed_pipe_is_quiet() {
 }
 
 #[test]
+fn messages_that_nobody_takes_are_no_failure() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = folder.path().join("good.pcap");
+    fs::write(&good, classic(Order::Little, 0xa1b2_c3d4, &samples(3))).unwrap();
+    for (words, expected) in [(["replay", text(&good)], 0), (["replay", "/nowhere.pcap"], 2)] {
+        let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = observer(&words).stdout(Stdio::null()).stderr(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(expected), "{words:?}");
+    }
+}
+
+#[test]
 fn a_full_disk_is_told_with_exit_code_1() {
     let full = OpenOptions::new().write(true).open("/dev/full").unwrap();
     let output = observer(&["schema"]).stdout(full).stderr(Stdio::piped()).output().unwrap();

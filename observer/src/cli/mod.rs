@@ -69,6 +69,11 @@ fn print(mut text: String) -> Result<(), Failure> {
     }
 }
 
+/// A line on standard error; that nobody reads it, or that there is no room for it, is no failure.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "observer: {line}");
+}
+
 fn cannot_write(what: &str, error: &io::Error) -> Failure {
     let fix = match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room, or write somewhere else",

@@ -7,11 +7,11 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::cannot_write;
 use super::failure::Failure;
 use super::run_config::VERDICT_TIMEOUT;
 use super::shown::shown;
 use super::typed::{Format, ReplayTyped};
+use super::{cannot_write, say};
 use crate::pipeline::{Ended, Replay, Stop};
 use crate::sink::{JsonLines, Sink, Table, Terminal};
 use crate::source::pcap::{OpenError, Stream};
@@ -86,7 +86,7 @@ impl ReplayConfig {
             Err(_) => replay.has_read(),
         };
         if tells && !self.quiet {
-            eprintln!("observer: {}", replay.summary());
+            say(&replay.summary());
         }
         outcome.map(|_| ())
     }

@@ -1,14 +1,14 @@
 //! `observer run`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 
-use super::cannot_write;
 use super::failure::Failure;
 use super::run_config::RunConfig;
 use super::shown::shown;
 use super::typed::Format;
+use super::{cannot_write, say};
 use crate::pipeline::{Daemon, LiveError};
 use crate::sink::{JsonLines, Sink, Table, Terminal};
 
@@ -90,11 +90,6 @@ impl RunConfig {
             LiveError::System(_) => Failure::run_time(error.to_string()),
         }
     }
-}
-
-/// A line on standard error; that nobody reads it is no failure.
-fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "observer: {line}");
 }
 
 /// A verifier's log is thousands of lines, and what matters is its end.

@@ -1,5 +1,7 @@
 //! Lines from inside the kernel programs, to standard error.
 
+use std::io::Write as _;
+
 use aya::Ebpf;
 use aya_log::EbpfLogger;
 use log::{Log, Metadata, Record};
@@ -12,7 +14,8 @@ impl Log for StandardError {
     }
 
     fn log(&self, record: &Record<'_>) {
-        eprintln!("kernel: {}: {}", record.target(), record.args());
+        // Without a reader, or room, there is nobody to tell.
+        let _ = writeln!(std::io::stderr(), "kernel: {}: {}", record.target(), record.args());
     }
 
     fn flush(&self) {}
