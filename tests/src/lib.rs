@@ -1,4 +1,4 @@
-//! What the live tests share: real peers in network namespaces that tell what they saw, the real daemon beside them,
+//! What the tests of the whole command share: captures through `observer replay`, real peers in network namespaces that tell what they saw, the real daemon beside them,
 //! and the ledger that compares the two.
 #![allow(
     clippy::unwrap_used,
@@ -17,6 +17,8 @@ pub mod latency;
 pub mod ledger;
 pub mod netns;
 pub mod peer;
+pub mod replay;
 pub mod schema;
 pub mod stream;
+pub mod talk;
 pub mod world;

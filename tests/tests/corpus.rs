@@ -1,57 +1,67 @@
-//! The whole labelled corpus through the command: no wrong verdict, and hardly an `unknown` where the bytes decide.
+//! The labelled captures through the command: no wrong verdict, hardly an `unknown` where the bytes decide, and no event
+//! that is not as the schema says. The fixtures always, the whole corpus where it lies beside the workspace.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
+use observer_tests::event::Event;
+use observer_tests::replay::{command, replay};
+use observer_tests::schema::violations_of;
 use serde_json::Value;
 
 /// A capture whose label speaks of the configuration, and whose bytes tell another story: the client library turned
 /// TLS on by itself (CLIENT_SSL, then a ClientHello).
-const ENCRYPTED_ALL_THE_SAME: &str = "pcap/1943_no_mysql-plain_mariadb-10.11_x_na.pcap";
+const ENCRYPTED_ALL_THE_SAME: &str = "1943_no_mysql-plain_mariadb-10.11_x_na.pcap";
 
-/// `observer`, built as these tests are and lying beside them; or the one that `OBSERVER_REPLAY_BINARY` names, which a run of
-/// the whole workspace has built already.
-fn observer() -> PathBuf {
-    if let Some(path) =
-        std::env::var_os("OBSERVER_REPLAY_BINARY").map(PathBuf::from).filter(|it| it.is_file())
-    {
-        return path;
-    }
-    let test = std::env::current_exe().unwrap();
-    let folder = test.parent().and_then(Path::parent).unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build
-        .args(["build", "--quiet", "--package", "observer"])
-        .arg("--target-dir")
-        .arg(folder.parent().unwrap());
-    if !cfg!(debug_assertions) {
-        build.arg("--release");
-    }
-    assert!(build.current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/..")).status().unwrap().success());
-    folder.join("observer")
+/// Captures, and one label for each connection in them.
+struct Collection {
+    folder: PathBuf,
+    labels: Vec<Value>,
 }
 
-/// `../shared/corpus` beside the workspace, and its labels.
-fn corpus() -> Option<(PathBuf, Vec<Value>)> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/corpus");
-    let Ok(labels) = std::fs::read_to_string(path.join("labels.jsonl")) else {
-        println!("skipped: no labelled captures beside the workspace");
-        return None;
-    };
-    Some((path, labels.lines().map(|line| serde_json::from_str(line).unwrap()).collect()))
+impl Collection {
+    /// `None` if there is none in `folder`.
+    fn open(folder: PathBuf) -> Option<Self> {
+        let labels = std::fs::read_to_string(folder.join("labels.jsonl")).ok()?;
+        Some(Self {
+            folder,
+            labels: labels.lines().map(|line| serde_json::from_str(line).unwrap()).collect(),
+        })
+    }
+
+    /// The selection that the project carries, and the whole corpus beside the workspace.
+    fn all() -> Vec<Self> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let corpus = Self::open(root.join("../../shared/corpus"));
+        if corpus.is_none() {
+            println!("skipped: no corpus beside the workspace; the fixtures alone were replayed");
+        }
+        Self::open(root.join("fixtures")).into_iter().chain(corpus).collect()
+    }
+
+    /// The captures, each once.
+    fn files(&self) -> Vec<&str> {
+        let mut files: Vec<_> = self.labels.iter().map(|label| label["file"].as_str().unwrap()).collect();
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    fn replay(&self, threads: &str) -> Vec<Event> {
+        replay(&self.folder, &self.files(), threads)
+    }
+
+    /// Which connection a label speaks of: the capture, and the client if the capture holds several.
+    fn key<'a>(label: &'a Value) -> (&'a str, &'a str) {
+        (label["file"].as_str().unwrap(), label["client_ip"].as_str().unwrap_or_default())
+    }
 }
 
-fn replay(observer: &Path, corpus: &Path, labels: &[Value], threads: &str) -> Vec<u8> {
-    let output = Command::new(observer)
-        .args(["replay", "--quiet", "--format", "json", "--threads", threads])
-        .args(labels.iter().map(|label| label["file"].as_str().unwrap()))
-        .current_dir(corpus)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output.stdout
+/// The name of the capture that a connection had to itself.
+fn origin(label: &Value) -> &str {
+    let name = label["origin"].as_str().or(label["file"].as_str()).unwrap();
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// The state of the client's certificate that a label asks for, in the first handshake; `None` if it leaves it open.
@@ -90,7 +100,7 @@ impl Score {
         let own = &event["control_plane"];
         let (security, state) =
             (own["security"].as_str().unwrap(), own["client_certificate"]["state"].as_str().unwrap_or("-"));
-        let file = label["file"].as_str().unwrap();
+        let file = origin(label);
         let told = format!("{file}: {security}, {state}, {}", own["reason"]);
         if label["transport"] == "no" {
             let silent = label["note"].as_str().unwrap().contains("no payload") || file.contains("connect");
@@ -135,36 +145,51 @@ impl Score {
 }
 
 #[test]
-fn every_capture_gets_the_verdict_of_its_label_or_an_unknown_with_its_reason() {
-    let Some((corpus, labels)) = corpus() else { return };
-    let output = replay(&observer(), &corpus, &labels, "2");
-    let mut events: HashMap<(String, String), Vec<Value>> = HashMap::new();
-    for line in output.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-        let event: Value = serde_json::from_slice(line).unwrap();
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let key = (text(&event["log"]["file"]["path"]), text(&event["event"]["action"]));
-        events.entry(key).or_default().push(event);
-    }
-    for verdict in ["connection-classified", "connection-closed"] {
-        let mut score = Score::default();
-        for label in &labels {
-            let file = label["file"].as_str().unwrap();
-            let told = events.get(&(file.to_owned(), verdict.to_owned())).map_or(&[][..], Vec::as_slice);
-            assert_eq!(told.len(), 1, "{file} holds one connection, told once as {verdict}");
-            score.count(label, &told[0]);
+fn every_connection_gets_the_verdict_of_its_label_or_an_unknown_with_its_reason() {
+    for collection in Collection::all() {
+        let events = collection.replay("2");
+        let alone = collection.labels.iter().all(|label| label["client_ip"].is_null());
+        let mut told: HashMap<(&str, &str, &str), Vec<&Event>> = HashMap::new();
+        for event in &events {
+            let client = if alone { "" } else { event.text("source.ip") };
+            told.entry((event.text("log.file.path"), client, event.action())).or_default().push(event);
         }
-        assert_eq!(score.wrong, Vec::<String>::new(), "wrong in {verdict}");
-        assert!(score.unknown.len() * 100 <= labels.len(), "unknown in {verdict}: {:#?}", score.unknown);
-        eprintln!("{verdict}: {} right, unknown: {:?}", score.right, score.unknown);
+        for verdict in ["connection-classified", "connection-closed"] {
+            let mut score = Score::default();
+            for label in &collection.labels {
+                let (file, client) = Collection::key(label);
+                let [event] = &told.get(&(file, client, verdict)).map_or(&[][..], Vec::as_slice)[..] else {
+                    panic!("{}: not told once as {verdict}", origin(label));
+                };
+                score.count(label, &event.value);
+            }
+            assert_eq!(score.wrong, Vec::<String>::new(), "wrong in {verdict}");
+            assert!(score.unknown.len() * 100 <= collection.labels.len(), "{verdict}: {:#?}", score.unknown);
+            eprintln!("{verdict}: {} right, unknown: {:?}", score.right, score.unknown);
+        }
+        assert_eq!(events.len(), 2 * collection.labels.len(), "nothing is told that no label speaks of");
+    }
+}
+
+#[test]
+fn every_event_of_a_replay_is_as_the_schema_says() {
+    for collection in Collection::all() {
+        let events = collection.replay("1");
+        assert_eq!(violations_of(&command(), &events), Vec::<String>::new());
+        for event in &events {
+            assert!(!event.text("log.file.path").is_empty(), "{}", event.value);
+            assert!(!event.text("observer.hostname").is_empty(), "{}", event.value);
+        }
     }
 }
 
 #[test]
 fn the_output_is_the_same_for_any_number_of_threads() {
-    let Some((corpus, labels)) = corpus() else { return };
-    let observer = observer();
-    let alone = replay(&observer, &corpus, &labels, "1");
-    for threads in ["2", "3", "8"] {
-        assert!(replay(&observer, &corpus, &labels, threads) == alone, "{threads} threads");
+    for collection in Collection::all() {
+        let values = |threads| collection.replay(threads).into_iter().map(|event| event.value).collect();
+        let alone: Vec<Value> = values("1");
+        for threads in ["2", "3", "8"] {
+            assert!(alone == values(threads), "{threads} threads");
+        }
     }
 }

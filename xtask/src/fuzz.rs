@@ -74,7 +74,7 @@ fn targets(crate_: &Path) -> Result<Vec<String>> {
 fn write_seeds(folder: &Path) -> Result<()> {
     let _ = std::fs::remove_dir_all(folder);
     std::fs::create_dir_all(folder)?;
-    for file in ["tls.pcap", "mixed.pcap"] {
+    for file in ["altered.pcap", "tls.pcap", "mixed.pcap"] {
         let capture: PathBuf = workspace::root().join("tests/fixtures").join(file);
         for (client, seed) in seeds(&std::fs::read(capture)?)? {
             let name = format!("{file}-{}-{}", client[2], client[3]);

@@ -26,7 +26,7 @@ const ECS: &str = "9.0.0";
 pub struct Context {
     /// Makes ids unique.
     pub seed: Seed,
-    /// The machine, live.
+    /// The machine that the observer runs on; not where a capture was made.
     pub hostname: Option<Arc<str>>,
     /// The capture, on replay.
     pub log: Option<Log>,

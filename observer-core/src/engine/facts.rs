@@ -120,8 +120,8 @@ impl HttpFacts {
             }),
             response,
         };
-        let url = (request.path.is_some() || request.authority.is_some())
-            .then(|| Url { path: request.path, domain: request.authority.map(without_port) });
+        let domain = request.authority.map(without_port).filter(|domain| !domain.is_empty());
+        let url = (request.path.is_some() || domain.is_some()).then_some(Url { path: request.path, domain });
         let user_agent = request.user_agent.map(|original| UserAgent { original });
         Self { field, url, user_agent, counts, untold }
     }

@@ -33,7 +33,7 @@ pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict, memory: &mut Memor
         resumed: server_hello.and(resumed(verdict)),
         established: summary.established(),
         client: TlsClient {
-            server_name: summary.server_name().map(str::to_owned),
+            server_name: summary.server_name().filter(|name| !name.is_empty()).map(str::to_owned),
             ja3,
             certificate: summary.client_certificate().map(|sent| memory.certificates.read(sent)),
         },
@@ -46,7 +46,8 @@ pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict, memory: &mut Memor
     let extra = TlsExtra {
         ja4,
         offered_protocols: hello.map_or_else(Vec::new, |hello| {
-            hello.protocols.iter().take(MAX_PROTOCOLS).map(|protocol| protocol.to_string()).collect()
+            let told = hello.protocols.iter().filter(|protocol| !protocol.is_empty()).take(MAX_PROTOCOLS);
+            told.map(|protocol| protocol.to_string()).collect()
         }),
         encrypted_client_hello: summary.encrypted_client_hello(),
         early_data: summary.early_data(),

@@ -48,7 +48,7 @@ pub struct ControlPlane {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<PartyField>,
     /// More of what the TLS handshake shows.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "TlsExtra::is_empty")]
     pub tls: Option<Arc<TlsExtra>>,
     /// How many requests were read on the connection.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -227,7 +227,7 @@ pub struct ProcessField {
 }
 
 /// `control_plane.tls.*`
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TlsExtra {
     /// JA4 of the ClientHello.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -253,6 +253,13 @@ pub struct TlsExtra {
     /// Alerts that travelled in the clear, by name.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub alerts: Vec<String>,
+}
+
+impl TlsExtra {
+    /// Whether there is nothing to write.
+    fn is_empty(extra: &Option<Arc<Self>>) -> bool {
+        extra.as_deref().is_none_or(|extra| *extra == Self::default())
+    }
 }
 
 /// `control_plane.http.*`

@@ -75,7 +75,7 @@ pub struct Observer {
     pub product: &'static str,
     /// Its version.
     pub version: &'static str,
-    /// The machine it runs on.
+    /// The machine it runs on; on replay not the one where the capture was made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname: Option<Arc<str>>,
 }
@@ -182,6 +182,13 @@ pub struct HttpField {
     /// The first response.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub response: Option<HttpResponse>,
+}
+
+impl HttpField {
+    /// Whether neither a request nor a response was read: then there is nothing to write.
+    pub(super) fn is_empty(field: &Option<Self>) -> bool {
+        field.as_ref().is_none_or(|it| it.version.is_none() && it.request.is_none() && it.response.is_none())
+    }
 }
 
 /// `http.request.*`

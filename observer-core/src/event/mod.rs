@@ -2,7 +2,7 @@
 //! and under `control_plane` where it has none.
 //!
 //! The JSON Schema (`observer schema`) is generated from these types. A field that is not known is absent: no nulls,
-//! no empty strings. Nothing here is built from raw bytes of the wire: escaping and redaction lie behind it.
+//! no empty strings, lists or objects. Nothing here is built from raw bytes of the wire: escaping and redaction lie behind it.
 
 mod community_id;
 mod control_plane;
@@ -69,10 +69,10 @@ pub struct Event {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rule: Option<RuleField>,
     /// What the TLS handshake shows.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "TlsField::is_empty")]
     pub tls: Option<Arc<TlsField>>,
     /// The first request and response.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "HttpField::is_empty")]
     pub http: Option<HttpField>,
     /// The target of the first request, without its query.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 /// `tls.*`
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TlsField {
     /// `1.3`, `1.2`, …
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -30,13 +30,22 @@ pub struct TlsField {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub established: Option<bool>,
     /// The client's side.
+    #[serde(skip_serializing_if = "TlsClient::is_empty")]
     pub client: TlsClient,
     /// The server's side.
+    #[serde(skip_serializing_if = "TlsServer::is_empty")]
     pub server: TlsServer,
 }
 
+impl TlsField {
+    /// Whether the handshake showed nothing: then there is nothing to write.
+    pub(super) fn is_empty(field: &Option<Arc<Self>>) -> bool {
+        field.as_deref().is_none_or(|field| *field == Self::default())
+    }
+}
+
 /// `tls.client.*`
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TlsClient {
     /// The name that the client asked for (SNI).
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,8 +58,14 @@ pub struct TlsClient {
     pub certificate: Option<Arc<CertificateField>>,
 }
 
+impl TlsClient {
+    const fn is_empty(&self) -> bool {
+        self.server_name.is_none() && self.ja3.is_none() && self.certificate.is_none()
+    }
+}
+
 /// `tls.server.*`
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TlsServer {
     /// JA3S of the ServerHello.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,8 +75,14 @@ pub struct TlsServer {
     pub certificate: Option<Arc<CertificateField>>,
 }
 
+impl TlsServer {
+    const fn is_empty(&self) -> bool {
+        self.ja3s.is_none() && self.certificate.is_none()
+    }
+}
+
 /// What an end's certificate says, in the fields that `tls.client` and `tls.server` have alike.
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct CertificateField {
     /// The certificate's subject.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -84,14 +105,14 @@ pub struct CertificateField {
 }
 
 /// Hashes of a certificate.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hash {
     /// SHA-256 of the DER encoding, in upper-case hex as ECS asks.
     pub sha256: String,
 }
 
 /// A certificate (`*.x509.*`).
-#[derive(Clone, Debug, Default, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct X509 {
     /// The subject's names.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -123,7 +144,7 @@ pub struct X509 {
 pub type AlternativeNames = Vec<String>;
 
 /// A distinguished name.
-#[derive(Clone, Debug, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct X509Name {
     /// The whole of it, as RFC 4514 writes it.
     pub distinguished_name: String,

@@ -2,6 +2,7 @@
 
 mod analysis;
 mod crew;
+mod host;
 #[cfg(target_os = "linux")]
 mod live;
 mod progress;

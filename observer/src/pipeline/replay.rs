@@ -11,6 +11,7 @@ use observer_core::time::Timestamp;
 
 use super::analysis::{self, Found};
 use super::crew::{self, Merger};
+use super::host::hostname;
 use super::progress::Progress;
 use super::skipped::Skipped;
 use super::stop::Stop;
@@ -65,7 +66,7 @@ impl Replay {
         let context = Context {
             // Ids are the same each time the same capture is replayed, and differ between captures by their names.
             seed: Seed(path.as_bytes().into()),
-            hostname: None,
+            hostname: hostname(),
             log: Some(Log { file: LogFile { path } }),
             since: Timestamp::default(),
             cluster: None,

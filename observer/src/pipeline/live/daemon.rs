@@ -18,6 +18,7 @@ use super::proof::{Proof, Told};
 use super::watched::Watched;
 use crate::attribution::{Desk, NodeName, Owners, Roots};
 use crate::cli::RunConfig;
+use crate::pipeline::host::hostname;
 use crate::sink::Sink;
 use crate::source::ebpf::{self, Clock, Live, Settings};
 use crate::source::existing::Finder;
@@ -286,10 +287,4 @@ fn node_name(config: &RunConfig) -> NodeName {
         told: config.node_name.as_deref().map(Into::into),
         hostname: hostname().map(|name| name.to_lowercase().into()),
     }
-}
-
-fn hostname() -> Option<Arc<str>> {
-    let name = rustix::system::uname();
-    let name = name.nodename().to_string_lossy();
-    (!name.is_empty()).then(|| name.into())
 }
