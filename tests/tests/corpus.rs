@@ -53,7 +53,7 @@ impl Collection {
     }
 
     /// Which connection a label speaks of: the capture, and the client if the capture holds several.
-    fn key<'a>(label: &'a Value) -> (&'a str, &'a str) {
+    fn key(label: &Value) -> (&str, &str) {
         (label["file"].as_str().unwrap(), label["client_ip"].as_str().unwrap_or_default())
     }
 }
@@ -158,7 +158,7 @@ fn every_connection_gets_the_verdict_of_its_label_or_an_unknown_with_its_reason(
             let mut score = Score::default();
             for label in &collection.labels {
                 let (file, client) = Collection::key(label);
-                let [event] = &told.get(&(file, client, verdict)).map_or(&[][..], Vec::as_slice)[..] else {
+                let Some([event]) = told.get(&(file, client, verdict)).map(Vec::as_slice) else {
                     panic!("{}: not told once as {verdict}", origin(label));
                 };
                 score.count(label, &event.value);

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// One mount (proc_pid_mountinfo(5)).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +50,13 @@ impl Mount {
 pub fn cgroup2(mounts: &[Mount]) -> Option<&Mount> {
     let of_kind = mounts.iter().filter(|mount| mount.kind == "cgroup2");
     of_kind.max_by_key(|mount| (mount.root == b"/", mount.at.starts_with("/sys/fs/cgroup")))
+}
+
+/// Whether a version 2 hierarchy is the node's whole tree and not a part of it, as a container's own is. In the root group
+/// alone there is no `cgroup.events` (Documentation/admin-guide/cgroup-v2.rst).
+#[must_use]
+pub fn is_whole(hierarchy: &Path) -> bool {
+    !hierarchy.join("cgroup.events").exists()
 }
 
 /// Whether version 1 hierarchies with controllers are mounted beside it (a hybrid or legacy node).

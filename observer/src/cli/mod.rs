@@ -39,7 +39,7 @@ pub fn run(typed: Typed) -> Result<(), Failure> {
 }
 
 fn doctor(typed: &DoctorTyped) -> Result<(), Failure> {
-    let report = Report::of(&Node::read());
+    let report = Report::of(&Node::read(typed.cgroup_root.as_deref()));
     let text = if typed.json {
         report.json().map_err(|error| Failure::run_time(format!("cannot write the report: {error}")))?
     } else {

@@ -9,8 +9,10 @@ use super::run_config::RunConfig;
 use super::shown::shown;
 use super::typed::Format;
 use super::{cannot_write, say};
+use crate::doctor::{Right, Rights, State};
 use crate::pipeline::{Daemon, LiveError};
 use crate::sink::{JsonLines, Sink, Table, Terminal};
+use crate::source::ebpf;
 
 impl RunConfig {
     /// Watches until it is told to stop.
@@ -18,6 +20,7 @@ impl RunConfig {
     /// # Errors
     /// The configuration does not fit the node, the node does not let it, or the output fails.
     pub fn run(&self) -> Result<(), Failure> {
+        self.ask_for_rights()?;
         let output = self.open_output()?;
         let format = self.format.unwrap_or(if output.is_terminal() { Format::Table } else { Format::Json });
         let mut sink: Box<dyn Sink> = match format {
@@ -41,6 +44,25 @@ impl RunConfig {
             Err(LiveError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             Err(error) => Err(self.failure(&error)),
         }
+    }
+
+    /// Says what is lost without the rights that are missing; an error if nothing works without them.
+    fn ask_for_rights(&self) -> Result<(), Failure> {
+        let rights = Rights::here();
+        if ebpf::has_programs() && !rights.suffice() {
+            let required = Right::ALL.iter().filter(|right| right.without == State::Missing);
+            let lacking: Vec<_> =
+                required.filter(|right| !rights.include(right)).map(|right| right.name).collect();
+            return Err(Failure::usage(format!(
+                "no right to watch: {} missing; run as root, or add it to the service or the pod (`observer doctor` \
+                 names all)",
+                lacking.join(", ")
+            )));
+        }
+        for right in rights.missing().filter(|right| right.without == State::Limited) {
+            say(&format!("{} is missing: {}", right.name, right.purpose));
+        }
+        Ok(())
     }
 
     fn open_output(&self) -> Result<File, Failure> {
@@ -85,16 +107,9 @@ impl RunConfig {
         match error {
             LiveError::Configuration(message) => self.refused(message),
             // Missing rights, no cgroup v2 and a binary without probes are all wrong calls, with a fix.
-            LiveError::Source(error) => Failure::usage(last_lines(&error.to_string())),
+            LiveError::Source(error) => Failure::usage(error.to_string()),
             LiveError::Output(error) => cannot_write("events", error),
             LiveError::System(_) => Failure::run_time(error.to_string()),
         }
     }
-}
-
-/// A verifier's log is thousands of lines, and what matters is its end.
-fn last_lines(text: &str) -> String {
-    const MOST: usize = 2000;
-    let from = text.char_indices().rev().nth(MOST).map_or(0, |(at, _)| at);
-    text[from..].to_owned()
 }

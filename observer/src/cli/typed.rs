@@ -31,6 +31,7 @@ pub enum Command {
     #[command(after_help = REPLAY_HELP)]
     Replay(ReplayTyped),
     /// Say what this node supports, what is missing, and what to do about it.
+    #[command(after_help = DOCTOR_HELP)]
     Doctor(DoctorTyped),
     /// Print the JSON Schema of the events.
     Schema,
@@ -42,6 +43,10 @@ const REPLAY_HELP: &str = "Each file is a capture of its own; they are read in t
                            leaves it when it is killed, counts as damaged.\n\n\
                            Exit codes: 0 done (also when the reader of a pipe went away), 1 a failure at run time or \
                            interrupted, 2 a wrong call or a file that is damaged, cannot be read or is no capture.";
+
+const DOCTOR_HELP: &str = "ok: met. LIMITED: `observer run` works, and something is lost. MISSING: it cannot work. \
+                           ?: cannot be asked without a right that is missing.\n\n\
+                           Exit codes: 0 `observer run` can work here, 1 it cannot, 2 a wrong call.";
 
 /// How events are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -158,6 +163,9 @@ pub struct DoctorTyped {
     /// Print the report as JSON
     #[arg(long)]
     pub json: bool,
+    /// Where the cgroup v2 hierarchy is mounted [default: where it is mounted]
+    #[arg(long, value_name = "PATH")]
+    pub cgroup_root: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -6,8 +6,10 @@ mod kernel;
 mod limits;
 mod node;
 mod report;
+mod rights;
 
 pub use kernel::KernelVersion;
 pub use limits::{KernelLimit, NEVER_SEEN};
-pub use node::{Capabilities, Node, Probe};
+pub use node::{Node, Probe, Trial};
 pub use report::{Check, Report, State};
+pub use rights::{Right, Rights};

@@ -1,15 +1,16 @@
 //! What a node has, read once.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use aya::maps::MapType;
 use aya::programs::ProgramType;
 use aya::sys::{is_map_supported, is_program_supported};
-use rustix::thread::{CapabilitySet, capabilities};
 
 use super::kernel::KernelVersion;
-use crate::attribution::mount::{Mount, cgroup2, has_cgroup1};
+use super::rights::Rights;
+use crate::attribution::mount::{Mount, cgroup2, has_cgroup1, is_whole};
 use crate::attribution::{BootTime, Roots, read_bounded};
+use crate::source::ebpf;
 
 /// Whether a part of the kernel is there: asked of the kernel itself, not of its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,31 +24,42 @@ pub enum Probe {
 }
 
 impl Probe {
-    fn of<E: std::fmt::Display>(answer: Result<bool, E>) -> Self {
+    fn of<E: std::error::Error>(answer: Result<bool, E>) -> Self {
         match answer {
             Ok(true) => Self::Yes,
             Ok(false) => Self::No,
-            Err(error) => Self::Unanswered(error.to_string()),
+            Err(error) => Self::Unanswered(ebpf::with_causes(&error)),
         }
     }
 }
 
-/// The capabilities that matter, of this process.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "one capability each; they vary independently")]
-pub struct Capabilities {
-    /// `CAP_BPF`: load programs and make maps.
-    pub bpf: bool,
-    /// `CAP_NET_ADMIN`: programs of the network kind.
-    pub net_admin: bool,
-    /// `CAP_PERFMON`: programs that read kernel addresses' worth of state.
-    pub perfmon: bool,
-    /// `CAP_SYS_ADMIN`: everything of `CAP_BPF`, and entering other network namespaces.
-    pub sys_admin: bool,
-    /// `CAP_SYS_PTRACE`: executables and open files of other users' processes.
-    pub sys_ptrace: bool,
-    /// `CAP_SYS_RESOURCE`: raise the limit of locked memory before Linux 5.11.
-    pub sys_resource: bool,
+/// What became of the kernel programs of this binary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// The kernel took them all; the most instructions that it verified for one, if it tells.
+    Taken(Option<u32>),
+    /// It did not, and why.
+    Refused(String),
+    /// Not tried, for want of rights.
+    NotTried,
+    /// This binary has none.
+    NotBuiltIn,
+}
+
+impl Trial {
+    /// Loads them and lets them go again; nothing is attached.
+    fn make(rights: Rights) -> Self {
+        if !ebpf::has_programs() {
+            return Self::NotBuiltIn;
+        }
+        if !rights.suffice() {
+            return Self::NotTried;
+        }
+        match ebpf::trial() {
+            Ok(costs) => Self::Taken(costs.iter().filter_map(|cost| cost.verified_instructions).max()),
+            Err(error) => Self::Refused(error.to_string()),
+        }
+    }
 }
 
 /// Everything that the report judges.
@@ -55,8 +67,10 @@ pub struct Capabilities {
 pub struct Node {
     /// `uname -r`.
     pub release: String,
-    /// Rights of this process; `None` if they cannot be read.
-    pub capabilities: Option<Capabilities>,
+    /// Rights of this process.
+    pub rights: Rights,
+    /// The kernel programs of this binary, tried out.
+    pub trial: Trial,
     /// All mounts this process sees.
     pub mounts: Vec<Mount>,
     /// Kernel parts by name.
@@ -71,8 +85,10 @@ pub struct Node {
     pub btf: bool,
     /// Whether pids are those of the initial pid namespace; `None` if that cannot be told.
     pub initial_pids: Option<bool>,
-    /// Whether this process is in the same cgroup namespace as pid 1; `None` if that cannot be told.
-    pub initial_cgroups: Option<bool>,
+    /// The root of the version 2 hierarchy that the programs are attached to; `None` if there is none.
+    pub cgroup: Option<PathBuf>,
+    /// Whether that is the root of the node's whole tree.
+    pub whole_cgroup_tree: bool,
     /// Nanoseconds since boot by the clock that the kernel programs use.
     pub boot_time: u64,
     /// Whether this machine has a time namespace that shifts that clock.
@@ -80,19 +96,25 @@ pub struct Node {
 }
 
 impl Node {
-    /// Reads this machine. What cannot be read is left out, never an error: the report says what that means.
+    /// Reads this machine, with the version 2 hierarchy at `cgroup` if that is given. What cannot be read is left out, never
+    /// an error: the report says what that means.
     #[must_use]
-    pub fn read() -> Self {
+    pub fn read(cgroup: Option<&Path>) -> Self {
         let text = |path: &str| String::from_utf8(read_bounded(Path::new(path)).ok()?).ok();
         let mounts = Mount::parse_all(&read_bounded(Path::new("/proc/self/mountinfo")).unwrap_or_default());
         let roots = Roots { proc: "/proc".into(), cgroup: None, pod_logs: None };
+        let cgroup = match cgroup {
+            Some(path) => path.join("cgroup.procs").exists().then(|| path.to_owned()),
+            None => cgroup2(&mounts).map(|mount| mount.at.clone()),
+        };
+        let rights = Rights::here();
         let lockdown = text("/sys/kernel/security/lockdown").as_deref().and_then(chosen);
         Self {
             release: rustix::system::uname().release().to_string_lossy().into_owned(),
-            capabilities: capabilities(None).ok().map(|sets| Capabilities::of(sets.effective)),
-            initial_cgroups: link("/proc/1/ns/cgroup")
-                .zip(link("/proc/self/ns/cgroup"))
-                .map(|(one, own)| one == own),
+            rights,
+            trial: Trial::make(rights),
+            whole_cgroup_tree: cgroup.as_deref().is_some_and(is_whole),
+            cgroup,
             mounts,
             probes: probes(),
             jit: text("/proc/sys/net/core/bpf_jit_enable").and_then(|value| value.trim().parse().ok()),
@@ -111,12 +133,6 @@ impl Node {
         KernelVersion::parse(&self.release)
     }
 
-    /// The mount of the version 2 hierarchy.
-    #[must_use]
-    pub fn cgroup2(&self) -> Option<&Mount> {
-        cgroup2(&self.mounts)
-    }
-
     /// Whether version 1 controllers are mounted too.
     #[must_use]
     pub fn has_cgroup1(&self) -> bool {
@@ -132,19 +148,6 @@ impl Node {
     }
 }
 
-impl Capabilities {
-    fn of(set: CapabilitySet) -> Self {
-        Self {
-            bpf: set.contains(CapabilitySet::BPF),
-            net_admin: set.contains(CapabilitySet::NET_ADMIN),
-            perfmon: set.contains(CapabilitySet::PERFMON),
-            sys_admin: set.contains(CapabilitySet::SYS_ADMIN),
-            sys_ptrace: set.contains(CapabilitySet::SYS_PTRACE),
-            sys_resource: set.contains(CapabilitySet::SYS_RESOURCE),
-        }
-    }
-}
-
 fn probes() -> Vec<(&'static str, Probe)> {
     vec![
         ("map: ring buffer", Probe::of(is_map_supported(MapType::RingBuf))),
@@ -157,10 +160,6 @@ fn probes() -> Vec<(&'static str, Probe)> {
         ("program: cgroup connect", Probe::of(is_program_supported(ProgramType::CgroupSockAddr))),
         ("program: cgroup socket", Probe::of(is_program_supported(ProgramType::CgroupSock))),
     ]
-}
-
-fn link(path: &str) -> Option<std::path::PathBuf> {
-    std::fs::read_link(path).ok()
 }
 
 /// The word in brackets of `none [integrity] confidentiality`.
@@ -179,9 +178,10 @@ mod tests {
 
     #[test]
     fn reads_this_machine() {
-        let node = Node::read();
+        let node = Node::read(None);
         assert!(node.version().is_some() && !node.mounts.is_empty() && node.boot_time > 0);
-        assert!(node.capabilities.is_some());
+        assert_eq!(node.trial == Trial::NotBuiltIn, !ebpf::has_programs());
+        assert_eq!(Node::read(Some(Path::new("/nowhere"))).cgroup, None);
     }
 
     #[test]

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use super::kernel::KernelVersion;
 use super::limits::{KernelLimit, NEVER_SEEN};
-use super::node::{Capabilities, Node, Probe};
+use super::node::{Node, Probe, Trial};
+use super::rights::Right;
 
 /// The first kernel that the programs are tested on.
 const OLDEST: KernelVersion = KernelVersion(5, 10);
@@ -24,6 +25,8 @@ pub enum State {
     Ok,
     /// The observer runs, and something is lost: `found` and `fix` say what.
     Limited,
+    /// It could not be asked for want of a right that is missing.
+    Unasked,
     /// `observer run` cannot work.
     Missing,
 }
@@ -65,6 +68,7 @@ impl Report {
             kernel_limits: vec![],
             never_seen: NEVER_SEEN,
         };
+        report.programs(node);
         report.kernel(node);
         report.rights(node);
         report.cgroups(node);
@@ -134,53 +138,63 @@ impl Report {
         self.add("BTF of the kernel", State::Ok, if node.btf { "there" } else { "absent; not needed" }, None);
     }
 
+    fn programs(&mut self, node: &Node) {
+        let name = "kernel programs in this binary";
+        match &node.trial {
+            Trial::Taken(instructions) => {
+                let most = instructions.map(|most| format!(", at most {most} instructions verified for one"));
+                self.add(name, State::Ok, format!("the kernel takes them{}", most.unwrap_or_default()), None);
+            }
+            Trial::Refused(why) => {
+                let fix =
+                    "if every other line is ok, report this line with the kernel's release and configuration";
+                self.add(name, State::Missing, &**why, Some(fix));
+            }
+            Trial::NotTried => {
+                self.add(name, State::Unasked, "there, and cannot be tried without the rights below", None)
+            }
+            Trial::NotBuiltIn => {
+                let fix = "take a binary that `cargo xtask build` made; this one can replay only";
+                self.add(name, State::Missing, "none", Some(fix));
+            }
+        }
+    }
+
     fn rights(&mut self, node: &Node) {
-        let rights = node.capabilities.unwrap_or_default();
-        let Capabilities { bpf, net_admin, perfmon, sys_admin, sys_ptrace, sys_resource } = rights;
-        let fix = "run as root, or add the capability to the service or the pod";
-        let state = |there: bool, without: State| if there { State::Ok } else { without };
-        let found = |there: bool| if there { "there" } else { "missing" };
-        let loads = sys_admin || bpf;
-        self.add("CAP_BPF (or CAP_SYS_ADMIN)", state(loads, State::Missing), found(loads), Some(fix));
-        self.add("CAP_NET_ADMIN", state(net_admin, State::Missing), found(net_admin), Some(fix));
-        let reads = sys_admin || perfmon;
-        self.add("CAP_PERFMON (or CAP_SYS_ADMIN)", state(reads, State::Limited), found(reads), Some(fix));
-        let lost = "missing: sockets older than the observer are listed in its own network namespace only";
-        let all = if sys_admin { "there" } else { lost };
-        self.add(
-            "CAP_SYS_ADMIN for other network namespaces",
-            state(sys_admin, State::Limited),
-            all,
-            Some(fix),
-        );
-        let lost = "missing: executables and open files of other users' processes stay unknown";
-        let all = if sys_ptrace { "there" } else { lost };
-        self.add("CAP_SYS_PTRACE", state(sys_ptrace, State::Limited), all, Some(fix));
+        for right in &Right::ALL {
+            let fix = format!("run as root, or add {} to the service or the pod", right.name);
+            let (state, found) = if node.rights.include(right) {
+                (State::Ok, "there".to_owned())
+            } else {
+                (right.without, format!("missing: {}", right.purpose))
+            };
+            self.add(right.name, state, found, Some(&fix));
+        }
         if node.version().is_none_or(|version| version < WITHOUT_MEMLOCK) {
-            let enough = sys_resource || node.memlock.is_none_or(|limit| limit >= LOCKED);
+            let enough =
+                node.rights.raise_locked_memory() || node.memlock.is_none_or(|limit| limit >= LOCKED);
+            let state = if enough { State::Ok } else { State::Missing };
             let found = node.memlock.map_or_else(|| "no limit".to_owned(), |limit| format!("{limit} bytes"));
             let fix = "ulimit -l unlimited (LimitMEMLOCK=infinity), or add CAP_SYS_RESOURCE";
-            self.add("locked memory (before Linux 5.11)", state(enough, State::Missing), found, Some(fix));
+            self.add("locked memory (before Linux 5.11)", state, found, Some(fix));
         }
     }
 
     fn cgroups(&mut self, node: &Node) {
-        let fix = "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1; in a \
-                   container mount the host's /sys/fs/cgroup";
-        let (state, found) = match node.cgroup2() {
-            None => (State::Missing, "not mounted".to_owned()),
-            Some(mount) if mount.root != b"/" || node.initial_cgroups == Some(false) => (
-                State::Limited,
-                format!(
-                    "{}: only a part of the tree; sockets outside of it are not seen",
-                    mount.at.display()
-                ),
+        let hybrid = if node.has_cgroup1() { " (hybrid: version 1 controllers beside it)" } else { "" };
+        let (state, found, fix) = match &node.cgroup {
+            None => (
+                State::Missing,
+                "not mounted".to_owned(),
+                "mount -t cgroup2 none /sys/fs/cgroup/unified, or boot with systemd.unified_cgroup_hierarchy=1; in a \
+                 container mount the host's /sys/fs/cgroup and name it with --cgroup-root",
             ),
-            Some(mount) => {
-                let hybrid =
-                    if node.has_cgroup1() { " (hybrid: version 1 controllers beside it)" } else { "" };
-                (State::Ok, format!("{}{hybrid}", mount.at.display()))
-            }
+            Some(at) if !node.whole_cgroup_tree => (
+                State::Limited,
+                format!("{}: only a part of the tree; sockets outside of it are not seen", at.display()),
+                "in a container mount the host's /sys/fs/cgroup and name it with --cgroup-root",
+            ),
+            Some(at) => (State::Ok, format!("{}{hybrid}", at.display()), ""),
         };
         self.add("cgroup version 2", state, found, Some(fix));
     }
@@ -190,14 +204,19 @@ impl Report {
             let (state, found) = match probe {
                 Probe::Yes => (State::Ok, "there".to_owned()),
                 Probe::No => (State::Missing, "this kernel does not have it".to_owned()),
+                Probe::Unanswered(_) if !node.rights.suffice() => {
+                    (State::Unasked, "cannot be asked without the rights above".to_owned())
+                }
                 Probe::Unanswered(error) => (State::Missing, format!("the kernel would not say: {error}")),
             };
-            self.add(
-                name,
-                state,
-                found,
-                Some("needs CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF, and the rights above"),
-            );
+            let fix = match (state, probe) {
+                (State::Unasked, _) => None,
+                (_, Probe::Unanswered(_)) => Some(
+                    "allow the system call bpf: a container's seccomp profile or a lockdown may forbid it",
+                ),
+                _ => Some("boot a kernel with CONFIG_BPF_SYSCALL and CONFIG_CGROUP_BPF"),
+            };
+            self.add(name, state, found, fix);
         }
     }
 
@@ -208,7 +227,7 @@ impl Report {
             None => (State::Limited, "cannot be told: processes may go unnamed"),
         };
         self.add("pid namespace", state, found, Some("hostPID: true in a pod, --pid=host with Docker"));
-        let hidden = node.hidepid().filter(|_| !node.capabilities.is_some_and(|rights| rights.sys_ptrace));
+        let hidden = node.hidepid().filter(|_| !node.rights.see_all_processes());
         let (state, found) = match hidden {
             Some(mode) => (State::Limited, format!("hidepid={mode}: other users' processes are not seen")),
             None => (State::Ok, "all".to_owned()),
@@ -236,6 +255,7 @@ impl fmt::Display for Report {
             let state = match check.state {
                 State::Ok => "ok",
                 State::Limited => "LIMITED",
+                State::Unasked => "?",
                 State::Missing => "MISSING",
             };
             writeln!(text, "{state:<8} {:<width$}  {}", check.name, check.found)?;
@@ -263,18 +283,15 @@ impl fmt::Display for Report {
 mod tests {
     use super::*;
     use crate::attribution::mount::Mount;
+    use crate::doctor::Rights;
 
     fn good() -> Node {
         Node {
             release: "6.18.0".into(),
-            capabilities: Some(Capabilities {
-                bpf: true,
-                net_admin: true,
-                perfmon: true,
-                sys_admin: true,
-                sys_ptrace: true,
-                sys_resource: true,
-            }),
+            rights: Rights::ALL,
+            trial: Trial::Taken(Some(30_000)),
+            cgroup: Some("/sys/fs/cgroup".into()),
+            whole_cgroup_tree: true,
             mounts: Mount::parse_all(
                 b"1 0 0:1 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n2 0 0:2 / /proc rw - proc proc rw\n",
             ),
@@ -284,7 +301,6 @@ mod tests {
             memlock: Some(65_536),
             btf: false,
             initial_pids: Some(true),
-            initial_cgroups: Some(true),
             boot_time: 1,
             shifted_clock: false,
         }
@@ -309,22 +325,42 @@ mod tests {
 
     #[test]
     fn a_missing_requirement_is_named_and_ends_with_one() {
-        let node = Node { mounts: good().mounts.split_off(1), ..good() };
+        let node = Node { cgroup: None, ..good() };
         let fault = only_fault(&node);
         assert_eq!((fault.name.as_str(), fault.state), ("cgroup version 2", State::Missing));
         assert_eq!(Report::of(&node).exit_code(), 1);
         let node = Node { probes: vec![("map: ring buffer", Probe::No)], ..good() };
         assert_eq!(only_fault(&node).state, State::Missing);
-        let rights = Capabilities { net_admin: false, ..good().capabilities.unwrap() };
-        assert_eq!(only_fault(&Node { capabilities: Some(rights), ..good() }).name, "CAP_NET_ADMIN");
+        for name in ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"] {
+            let node = Node { rights: Rights::ALL.without(name), ..good() };
+            let missing = Report::of(&node).checks.into_iter().find(|check| check.state == State::Missing);
+            assert!(missing.is_some_and(|check| check.fix.unwrap().contains("root")), "{name}");
+        }
+        let node = Node { trial: Trial::NotBuiltIn, ..good() };
+        assert_eq!(only_fault(&node).name, "kernel programs in this binary");
+        let node = Node { trial: Trial::Refused("out of registers".into()), ..good() };
+        assert!(only_fault(&node).found.contains("out of registers"));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_is_not_called_missing() {
+        let rights = Rights::ALL.without("CAP_BPF");
+        let probes = vec![("map: ring buffer", Probe::Unanswered("EPERM".into()))];
+        let node = Node { rights, probes, trial: Trial::NotTried, ..good() };
+        let report = Report::of(&node);
+        let unasked: Vec<_> = report.checks.iter().filter(|check| check.state == State::Unasked).collect();
+        assert_eq!(unasked.len(), 2, "{report}");
+        assert!(!report.can_run());
+        // With all rights it is a fault of its own.
+        let node = Node { rights: Rights::ALL, trial: good().trial, ..node };
+        assert_eq!(only_fault(&node).state, State::Missing);
     }
 
     #[test]
     fn what_is_only_lost_does_not_stop_the_daemon() {
         let other_pids = Node { initial_pids: Some(false), ..good() };
         let interpreted = Node { jit: Some(0), ..good() };
-        let part =
-            Node { mounts: Mount::parse_all(b"1 0 0:1 /a /sys/fs/cgroup rw - cgroup2 c rw\n"), ..good() };
+        let part = Node { whole_cgroup_tree: false, ..good() };
         let shifted = Node { shifted_clock: true, ..good() };
         for node in [other_pids, interpreted, part, shifted] {
             assert_eq!((only_fault(&node).state, Report::of(&node).exit_code()), (State::Limited, 0));
@@ -333,8 +369,7 @@ mod tests {
 
     #[test]
     fn locked_memory_matters_before_5_11_alone() {
-        let rights = Capabilities { sys_resource: false, ..good().capabilities.unwrap() };
-        let new = Node { capabilities: Some(rights), ..good() };
+        let new = Node { rights: Rights::ALL.without("CAP_SYS_RESOURCE"), ..good() };
         assert!(Report::of(&new).can_run());
         let old = Node { release: "5.10.0-30-amd64".into(), ..new };
         assert_eq!(only_fault(&old).state, State::Missing);
@@ -349,14 +384,14 @@ mod tests {
         );
         let seen = Node { mounts, ..good() };
         assert!(Report::of(&seen).checks.iter().all(|check| check.state == State::Ok));
-        let rights = Capabilities { sys_ptrace: false, ..good().capabilities.unwrap() };
-        let faults = Report::of(&Node { capabilities: Some(rights), ..seen }).checks;
+        let rights = Rights::ALL.without("CAP_SYS_PTRACE");
+        let faults = Report::of(&Node { rights, ..seen }).checks;
         assert!(faults.iter().any(|check| check.found.contains("hidepid=invisible")));
     }
 
     #[test]
     fn reports_this_machine_in_both_forms() {
-        let report = Report::of(&Node::read());
+        let report = Report::of(&Node::read(None));
         println!("{report}");
         let json: serde_json::Value = serde_json::from_str(&report.json().unwrap()).unwrap();
         assert_eq!(json["checks"].as_array().unwrap().len(), report.checks.len());

@@ -16,6 +16,7 @@ use super::ears::{Ears, State};
 use super::older;
 use super::proof::{Proof, Told};
 use super::watched::Watched;
+use crate::attribution::mount::is_whole;
 use crate::attribution::{Desk, NodeName, Owners, Roots};
 use crate::cli::RunConfig;
 use crate::pipeline::host::hostname;
@@ -114,10 +115,13 @@ impl Daemon {
             state: State::default(),
         };
         let mut holes = Vec::new();
+        let part = roots.cgroup.as_deref().filter(|root| !is_whole(root)).map(|root| {
+            format!("{}: only a part of the cgroup tree; sockets outside of it are not seen", root.display())
+        });
         let live = Live::start_after(&settings, ears, |kernel| {
             let _ = control.set(kernel.clone());
             let mut older = older::list(&mut owners(), &watched, kernel, now);
-            holes = std::mem::take(&mut older.holes);
+            holes = part.into_iter().chain(std::mem::take(&mut older.holes)).collect();
             let _ = listed.set(older);
             Ok(())
         })?;

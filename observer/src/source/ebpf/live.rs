@@ -162,6 +162,23 @@ impl<H> Drop for Live<H> {
     }
 }
 
+/// Whether this binary has the kernel programs inside.
+#[must_use]
+pub fn has_programs() -> bool {
+    object().is_some()
+}
+
+/// Loads the programs and lets them go again, without attaching them: what each cost the verifier.
+///
+/// # Errors
+/// [`Error`], as [`Live::start`] would meet it.
+pub fn trial() -> Result<Vec<ProgramCost>, Error> {
+    let settings = Settings { lifecycle_ring: 1 << 16, payload_ring: 1 << 16, ..Settings::default() };
+    let mut ebpf = load(&settings)?;
+    programs::load(&mut ebpf)?;
+    Ok(programs::costs(&ebpf))
+}
+
 fn load(settings: &Settings) -> Result<Ebpf, Error> {
     let object = object().ok_or(Error::NoProbes)?;
     raise_memlock();

@@ -10,6 +10,7 @@ use aya::programs::{
 use aya::util::KernelVersion;
 
 use super::Error;
+use crate::attribution::Roots;
 
 /// Every program, in the order in which they are attached: those that keep what a call knows before those that tell of
 /// packets.
@@ -38,20 +39,12 @@ pub struct ProgramCost {
     pub nanoseconds: u128,
 }
 
-/// The root of the cgroup v2 tree, from `/proc/self/mounts`: on a hybrid host it is not `/sys/fs/cgroup`.
+/// The root of the cgroup v2 tree: on a hybrid host it is not `/sys/fs/cgroup`.
 ///
 /// # Errors
 /// [`Error::NoCgroup`] if none is mounted.
 pub fn cgroup_root() -> Result<PathBuf, Error> {
-    let mounts = std::fs::read_to_string("/proc/self/mounts").map_err(|_| Error::NoCgroup)?;
-    mounts
-        .lines()
-        .find_map(|line| {
-            let mut fields = line.split(' ');
-            let (_, path, kind) = (fields.next()?, fields.next()?, fields.next()?);
-            (kind == "cgroup2").then(|| PathBuf::from(path))
-        })
-        .ok_or(Error::NoCgroup)
+    Roots::of_this_machine().ok().and_then(|roots| roots.cgroup).ok_or(Error::NoCgroup)
 }
 
 /// Loads every program.
