@@ -111,7 +111,7 @@ impl Context {
         let facts = known.facts.as_deref().unwrap_or(&none);
         let suffix = if action == Action::ConnectionClosed { "closed" } else { "classified" };
         let mut event =
-            self.event(time, format!("{}-{suffix}", known.id), action, severity(facts.verdict.security));
+            self.event(time, [&*known.id, "-", suffix].concat(), action, severity(facts.verdict.security));
         event.event.start = (known.origin == Origin::Handshake).then_some(When(known.opened));
 
         let ends = Ends::of(known, facts.orientation == Orientation::Reversed);

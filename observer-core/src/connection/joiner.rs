@@ -74,6 +74,8 @@ pub struct Joiner {
     addresses: Addresses,
     /// Bytes of heap held for objects.
     objects_held: usize,
+    /// Connections that became known so far, those included that were joined to others later.
+    seen: u64,
     now: Timestamp,
 }
 
@@ -91,6 +93,7 @@ impl Joiner {
             losses: Losses::default(),
             addresses: Addresses::default(),
             objects_held: 0,
+            seen: 0,
             now: Timestamp::default(),
         }
     }
@@ -325,7 +328,8 @@ impl Joiner {
     fn opened(&mut self, opened: Opened) {
         let key = opened.key;
         let id = self.context.seed.connection(&opened);
-        let index = self.connections.insert(Known::new(id, opened), List::Quiet);
+        let index = self.connections.insert(Known::new(id, self.seen, opened), List::Quiet);
+        self.seen += 1;
         self.faces.insert(key, index);
     }
 

@@ -52,6 +52,8 @@ pub(super) struct End {
 #[derive(Debug)]
 pub(super) struct Known {
     pub(super) id: Arc<str>,
+    /// Connections that became known before it.
+    pub(super) place: u64,
     pub(super) opened: Timestamp,
     pub(super) origin: Origin,
     pub(super) subflow: bool,
@@ -74,9 +76,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(id: Arc<str>, opened: Opened) -> Self {
+    pub(super) fn new(id: Arc<str>, place: u64, opened: Opened) -> Self {
         let mut known = Self {
             id,
+            place,
             opened: opened.time,
             origin: opened.origin,
             subflow: opened.subflow,
@@ -121,7 +124,7 @@ impl Known {
     }
 
     /// Takes in all that `other` knows: both turned out to be one connection. The id that was told stays, else the older.
-    pub(super) fn absorb(&mut self, other: Self) {
+    pub(super) fn absorb(&mut self, mut other: Self) {
         let told = |known: &Self| known.stage == Stage::Classified;
         if told(&other) || (other.opened < self.opened && !told(self)) {
             self.id = other.id;
@@ -130,6 +133,12 @@ impl Known {
         self.opened = self.opened.min(other.opened);
         self.subflow |= other.subflow;
         self.dialled = self.dialled.or(other.dialled);
+        if other.place < self.place {
+            // Which of them is the first to have both numbers is not the order in which packets met them.
+            core::mem::swap(&mut self.place, &mut other.place);
+            core::mem::swap(&mut self.faces, &mut other.faces);
+            core::mem::swap(&mut self.objects, &mut other.objects);
+        }
         if let Some(objects) = other.objects {
             let faces = self.faces.len();
             self.objects.get_or_insert_default().absorb(*objects, faces);

@@ -1,5 +1,6 @@
 //! `tls.*`, in the names of ECS.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use schemars::JsonSchema;
@@ -10,16 +11,16 @@ use serde::Serialize;
 pub struct TlsField {
     /// `1.3`, `1.2`, …
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub version: Option<String>,
+    pub version: Option<Cow<'static, str>>,
     /// `tls` or `ssl`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_protocol: Option<&'static str>,
     /// The cipher suite by its IANA name, or its number in hex.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub cipher: Option<String>,
+    pub cipher: Option<Cow<'static, str>>,
     /// The group of the key exchange.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub curve: Option<String>,
+    pub curve: Option<Cow<'static, str>>,
     /// The protocol that ALPN settled on, where that is visible (TLS ≤ 1.2).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub next_protocol: Option<String>,

@@ -19,24 +19,38 @@ impl When {
         let (seconds, nanos) = (self.0.0 / SECOND, self.0.0 % SECOND);
         let (year, month, day) = civil(seconds / DAY);
         let second = seconds % DAY;
+        let (millis, rest) = (nanos / 1_000_000, nanos % 1_000_000);
         let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        digits(&mut text[0..4], year);
-        digits(&mut text[5..7], month);
-        digits(&mut text[8..10], day);
-        digits(&mut text[11..13], second / 3600);
-        digits(&mut text[14..16], second / 60 % 60);
-        digits(&mut text[17..19], second % 60);
-        digits(&mut text[20..29], nanos);
+        for (at, pair) in [
+            (0, year / 100),
+            (2, year % 100),
+            (5, month),
+            (8, day),
+            (11, second / 3600),
+            (14, second / 60 % 60),
+            (17, second % 60),
+            (21, millis % 100),
+            (23, rest / 10_000),
+            (25, rest / 100 % 100),
+            (27, rest % 100),
+        ] {
+            text[at..at + 2].copy_from_slice(&PAIRS[usize::try_from(pair).unwrap_or_default() % 100]);
+        }
+        text[20] = PAIRS[usize::try_from(millis / 100).unwrap_or_default() % 100][1];
         text
     }
 }
 
-fn digits(place: &mut [u8], mut value: u64) {
-    for digit in place.iter_mut().rev() {
-        *digit = b'0' + u8::try_from(value % 10).unwrap_or_default();
-        value /= 10;
+/// `00` to `99`.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut number = 0_u8;
+    while number < 100 {
+        pairs[number as usize] = [b'0' + number / 10, b'0' + number % 10];
+        number += 1;
     }
-}
+    pairs
+};
 
 /// Year, month and day of the proleptic Gregorian calendar, `days` after 1970-01-01. Years are counted from 1 March
 /// so that the leap day comes last; an era is the calendar's cycle of 400 years, 146,097 days.

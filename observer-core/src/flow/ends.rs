@@ -1,11 +1,11 @@
 //! The two ends of a packet as the key of a table.
 
 use core::hash::{Hash, Hasher};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// An address tuple without a direction: the same for both ways. IPv4 is kept as IPv4-mapped IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ends {
+pub struct Ends {
     first: [u64; 2],
     second: [u64; 2],
     ports: u32,
@@ -13,13 +13,23 @@ pub(super) struct Ends {
 
 impl Ends {
     /// The tuple, and whether `source` is the first of it.
-    pub(super) fn new(source: SocketAddr, destination: SocketAddr) -> (Self, bool) {
+    #[must_use]
+    #[inline]
+    pub fn new(source: SocketAddr, destination: SocketAddr) -> (Self, bool) {
         let (source, destination) =
             ((address(source.ip()), source.port()), (address(destination.ip()), destination.port()));
         let from_first = source <= destination;
         let (first, second) = if from_first { (source, destination) } else { (destination, source) };
         let ports = u32::from(first.1) << 16 | u32::from(second.1);
         (Self { first: first.0, second: second.0, ports }, from_first)
+    }
+
+    /// Both ends, the first of the tuple first. IPv4-mapped IPv6 addresses are given as IPv4.
+    #[must_use]
+    pub fn both(&self) -> [SocketAddr; 2] {
+        let [first, second] =
+            [self.ports >> 16, self.ports & 0xffff].map(|port| u16::try_from(port).unwrap_or(0));
+        [SocketAddr::new(ip(self.first), first), SocketAddr::new(ip(self.second), second)]
     }
 }
 
@@ -31,6 +41,11 @@ impl Hash for Ends {
     }
 }
 
+fn ip(halves: [u64; 2]) -> IpAddr {
+    Ipv6Addr::from_bits(u128::from(halves[0]) << 64 | u128::from(halves[1])).to_canonical()
+}
+
+#[inline]
 fn address(address: IpAddr) -> [u64; 2] {
     match address {
         IpAddr::V4(address) => [0, 0xffff << 32 | u64::from(address.to_bits())],
@@ -55,5 +70,8 @@ mod tests {
         assert_eq!(Ends::new(a, b), Ends::new(mapped, b));
         assert_ne!(Ends::new(a, b).0, Ends::new("[::a00:1]:443".parse().unwrap(), b).0);
         assert!(Ends::new(a, a).1);
+        assert_eq!(Ends::new(a, b).0.both(), [b, a]);
+        let wide = "[fd00::1]:65535".parse().unwrap();
+        assert_eq!(Ends::new(wide, b).0.both(), [b, wide]);
     }
 }

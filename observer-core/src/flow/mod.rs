@@ -15,6 +15,7 @@ mod table;
 mod tcp;
 mod trouble;
 
+pub use ends::Ends;
 pub use found::Found;
 pub use limits::Limits;
 pub use segment::{Direction, Flags, Segment};

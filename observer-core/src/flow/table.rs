@@ -57,6 +57,11 @@ impl Table {
     /// The face of a segment from `source` to `destination`.
     pub fn find(&mut self, source: SocketAddr, destination: SocketAddr, segment: &Segment<'_>) -> Found {
         let (ends, from_first) = Ends::new(source, destination);
+        self.find_between(ends, from_first, segment)
+    }
+
+    /// The face of a segment between `ends`, sent by the first of them or by the second.
+    pub fn find_between(&mut self, ends: Ends, from_first: bool, segment: &Segment<'_>) -> Found {
         let sender = usize::from(!from_first);
         let Some(&index) = self.places.get(&ends) else { return self.open(ends, sender, segment) };
         let Some(occupant) = self.occupants.value(index) else { return Found::Unclaimed };
@@ -108,7 +113,11 @@ impl Table {
 
     /// The face on this tuple is over: what follows trails it, until a SYN opens the tuple anew or room is needed.
     pub fn close(&mut self, one: SocketAddr, other: SocketAddr) {
-        let (ends, _) = Ends::new(one, other);
+        self.close_between(Ends::new(one, other).0);
+    }
+
+    /// The same, by the ends as [`Table::find_between`] takes them.
+    pub fn close_between(&mut self, ends: Ends) {
         if let Some(&index) = self.places.get(&ends)
             && let Some(occupant) = self.occupants.value(index)
             && !core::mem::replace(&mut occupant.closed, true)

@@ -7,6 +7,7 @@ mod datagram;
 mod fragments;
 mod ip;
 mod link;
+mod plain;
 mod tcp;
 mod whole;
 
@@ -61,7 +62,18 @@ pub enum Decoded<'a> {
 ///
 /// # Errors
 /// Why there is no TCP segment in it.
+#[inline]
 pub fn decode(link: LinkType, frame: &[u8], wire_length: u32, time: Timestamp) -> Result<Decoded<'_>, Skip> {
+    if link == LinkType::ETHERNET
+        && let Some(packet) = plain::decode(frame, time)
+    {
+        return Ok(Decoded::Segment(packet));
+    }
+    decode_any(link, frame, wire_length, time)
+}
+
+/// Every kind of frame, one layer after the other.
+fn decode_any(link: LinkType, frame: &[u8], wire_length: u32, time: Timestamp) -> Result<Decoded<'_>, Skip> {
     let (network, interface) = link::strip(link, frame)?;
     let stripped = u32::try_from(frame.len() - network.len()).unwrap_or(u32::MAX);
     let ip = Ip::decode(network, wire_length.saturating_sub(stripped))?;

@@ -116,3 +116,38 @@ fn tells_fragments_from_whole_packets() {
         Ok(Decoded::Fragment(Fragment { offset: 0, more: true, .. }))
     ));
 }
+
+/// Whatever a frame is, one look at it gives what the layers one after the other give.
+#[test]
+fn a_plain_frame_is_decoded_at_one_look_as_by_layers() {
+    let same = |frame: &[u8], wire: u32| {
+        let (fast, slow) = (
+            decode(LinkType::ETHERNET, frame, wire, Timestamp(7)),
+            decode_any(LinkType::ETHERNET, frame, wire, Timestamp(7)),
+        );
+        assert_eq!(format!("{fast:?}"), format!("{slow:?}"), "{frame:02x?}");
+    };
+    let mut header = vec![2; 12];
+    header.extend([8, 0]);
+    let frame = [under(&header, &v4(b"payload", None)), vec![0; 9]].concat();
+    assert!(plain::decode(&frame, Timestamp(7)).is_some());
+    let mut random = 1_u32;
+    for at in 0..frame.len() {
+        for bit in 0..8 {
+            let mut changed = frame.clone();
+            changed[at] ^= 1 << bit;
+            for cut in 0..=changed.len() {
+                same(&changed[..cut], 70);
+            }
+            // Three bytes of the headers at once.
+            for _ in 0..200 {
+                let mut changed = frame.clone();
+                for _ in 0..3 {
+                    random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                    changed[12 + (random >> 24) as usize % 40] = random.to_be_bytes()[1];
+                }
+                same(&changed, 70);
+            }
+        }
+    }
+}

@@ -2,26 +2,26 @@
 
 use core::time::Duration;
 use std::collections::HashMap;
-use std::net::SocketAddr;
 
 use foldhash::fast::RandomState;
 use observer_core::engine::{
     Closed, Copied, Ending, Engine, FaceKey, Input, Limits, Opened, Origin, Report, Role, Tuple,
 };
-use observer_core::flow::{Direction, Flags, Found as Place, Table};
-use observer_core::packet::{Decoded, LinkType, Packet as Decapsulated, decode};
+use observer_core::flow::{Direction, Ends, Flags, Found as Place, Segment, Table};
 use observer_core::security::Reason;
 use observer_core::time::Timestamp;
 
-use super::router::WireRouter;
+use super::router::{Read, WireRouter};
 use super::shard::{SHARDS, Shard};
-use crate::source::pcap::Packet;
 
 /// Faces of one shard at a time: 16,384 in all shards. Nothing but this bounds what never closes, and it is reached early
 /// enough that a capture of 10 GB takes no more memory than one of 100 MB.
 const FACES: usize = 1024;
 /// Bytes of heap for the undecided faces of one shard: 32 MiB in all shards.
 const HELD: usize = 2 << 20;
+
+/// The ends of faces, by their names.
+type Faces = HashMap<FaceKey, Ends, RandomState>;
 
 /// What a shard finds.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ pub(super) struct WireShard {
     table: Table,
     engine: Engine,
     /// The ends of the faces that the engine knows.
-    faces: HashMap<FaceKey, (SocketAddr, SocketAddr), RandomState>,
+    faces: Faces,
     now: Timestamp,
 }
 
@@ -60,10 +60,9 @@ impl WireShard {
         }
     }
 
-    fn segment(&mut self, packet: &Decapsulated<'_>, found: &mut Vec<Found>) {
-        let segment = packet.segment;
+    fn segment(&mut self, read: &Read, segment: Segment<'_>, found: &mut impl FnMut(Found)) {
         let Place::Face { key, direction, opened, reversed, client_isn, server_isn, replaced, evicted } =
-            self.table.find(packet.source, packet.destination, &segment)
+            self.table.find_between(read.ends, read.from_first, &segment)
         else {
             // What trails a closed face, or contradicts a live one without being answered, says nothing.
             return;
@@ -82,7 +81,7 @@ impl WireShard {
             }
         }
         if opened {
-            self.open(key, direction, (client_isn, server_isn), packet, found);
+            self.open(key, direction, (client_isn, server_isn), read, segment.flags, found);
         }
         if reversed {
             self.feed(Input::Reversed(key), found);
@@ -95,22 +94,24 @@ impl WireShard {
         key: FaceKey,
         direction: Direction,
         (client_isn, server_isn): (Option<u32>, Option<u32>),
-        packet: &Decapsulated<'_>,
-        found: &mut Vec<Found>,
+        read: &Read,
+        flags: Flags,
+        found: &mut impl FnMut(Found),
     ) {
+        let (source, destination) = read.way();
         let (client, server) = match direction {
-            Direction::ToServer => (packet.source, packet.destination),
-            Direction::ToClient => (packet.destination, packet.source),
+            Direction::ToServer => (source, destination),
+            Direction::ToClient => (destination, source),
         };
-        let origin = if packet.segment.flags.contains(Flags::SYN) || client_isn.is_some() {
+        let origin = if flags.contains(Flags::SYN) || client_isn.is_some() {
             Origin::Handshake
         } else {
             Origin::MidStream { reason: Reason::StartedBeforeObserver, oriented: false }
         };
-        self.faces.insert(key, (client, server));
+        self.faces.insert(key, read.ends);
         let opened = Opened {
             key,
-            time: packet.segment.time,
+            time: read.time,
             tuple: Tuple { client, server },
             dialled: None,
             role: Role::Wire,
@@ -123,46 +124,46 @@ impl WireShard {
         self.feed(Input::Opened(opened), found);
     }
 
-    fn feed(&mut self, input: Input<'_>, found: &mut Vec<Found>) {
-        let before = found.len();
-        self.engine.feed(input, &mut |report| found.push(Found::Report(report)));
-        self.forget(found.get(before..).unwrap_or_default());
-    }
-
-    /// Faces that have ended give their tuple free.
-    fn forget(&mut self, found: &[Found]) {
-        for one in found {
-            if let Found::Report(Report::Closed { key, .. }) = one
-                && let Some((one, other)) = self.faces.remove(key)
-            {
-                self.table.close(one, other);
-            }
-        }
+    fn feed(&mut self, input: Input<'_>, found: &mut impl FnMut(Found)) {
+        let Self { engine, faces, table, .. } = self;
+        engine.feed(input, &mut |report| tell(report, faces, table, found));
     }
 }
 
+/// Passes on what the merger needs. A face that has ended gives its tuple free.
+fn tell(report: Report, faces: &mut Faces, table: &mut Table, found: &mut impl FnMut(Found)) {
+    match &report {
+        Report::Closed { key, .. } => {
+            if let Some(ends) = faces.remove(key) {
+                table.close_between(ends);
+            }
+        }
+        // For a source that could stop.
+        Report::Enough(_) | Report::RequestsOnly(_) => return,
+        _ => {}
+    }
+    found(Found::Report(report));
+}
+
 impl Shard for WireShard {
+    type Read = Read;
     type Found = Found;
 
-    fn packet(&mut self, _index: u64, packet: &Packet, frame: &[u8], found: &mut Vec<Found>) {
-        self.now = self.now.max(packet.time);
-        let link = LinkType(u32::from(packet.link));
-        if let Ok(Decoded::Segment(segment)) = decode(link, frame, packet.original, packet.time) {
-            self.segment(&segment, found);
-        }
+    fn packet(&mut self, read: &Read, bytes: &[u8], found: &mut impl FnMut(Found)) {
+        self.now = self.now.max(read.time);
+        self.segment(read, read.segment(bytes), found);
     }
 
-    fn advance(&mut self, now: Timestamp, found: &mut Vec<Found>) {
+    fn advance(&mut self, now: Timestamp, found: &mut impl FnMut(Found)) {
         self.now = self.now.max(now);
-        let before = found.len();
-        self.engine.advance(now, &mut |report| found.push(Found::Report(report)));
-        self.forget(found.get(before..).unwrap_or_default());
+        let Self { engine, faces, table, .. } = self;
+        engine.advance(now, &mut |report| tell(report, faces, table, found));
         if self.number == 0 {
-            found.push(Found::Time(now));
+            found(Found::Time(now));
         }
     }
 
-    fn finish(mut self, found: &mut Vec<Found>) {
-        self.engine.finish(self.now, &mut |report| found.push(Found::Report(report)));
+    fn finish(mut self, found: &mut impl FnMut(Found)) {
+        self.engine.finish(self.now, &mut |report| found(Found::Report(report)));
     }
 }

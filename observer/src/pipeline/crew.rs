@@ -52,7 +52,7 @@ pub(super) trait Merger<F> {
 ///
 /// # Panics
 /// Where one of the threads did.
-pub(super) fn replay<R: Router, S: Shard, M: Merger<S::Found>>(
+pub(super) fn replay<R: Router<Read = S::Read>, S: Shard, M: Merger<S::Found>>(
     stream: Stream,
     router: R,
     shards: Vec<S>,
@@ -75,7 +75,7 @@ pub(super) fn replay<R: Router, S: Shard, M: Merger<S::Found>>(
     }
 }
 
-fn alone<R: Router, S: Shard, M: Merger<S::Found>>(
+fn alone<R: Router<Read = S::Read>, S: Shard, M: Merger<S::Found>>(
     mut stream: Stream,
     mut router: R,
     mut bench: Bench<S>,
@@ -109,7 +109,7 @@ fn alone<R: Router, S: Shard, M: Merger<S::Found>>(
     Ok(Outcome { router, packets, error })
 }
 
-fn together<R: Router, S: Shard, M: Merger<S::Found>>(
+fn together<R: Router<Read = S::Read>, S: Shard, M: Merger<S::Found>>(
     stream: Stream,
     router: R,
     benches: Vec<Bench<S>>,
@@ -150,9 +150,9 @@ fn read<R: Router>(
     mut stream: Stream,
     mut router: R,
     stop: &Stop,
-    spare: &Receiver<Work>,
-    to_workers: &[Sender<Arc<Work>>],
-    to_merger: &Sender<Arc<Work>>,
+    spare: &Receiver<Work<R::Read>>,
+    to_workers: &[Sender<Arc<Work<R::Read>>>],
+    to_merger: &Sender<Arc<Work<R::Read>>>,
 ) -> Outcome<R> {
     let (mut clock, mut packets, mut error) = (Clock::default(), 0, None);
     'blocks: while let Ok(mut work) = spare.recv() {
@@ -185,7 +185,7 @@ fn read<R: Router>(
 /// Analyses this thread's share of every block.
 fn analyse<S: Shard>(
     mut bench: Bench<S>,
-    work: &Receiver<Arc<Work>>,
+    work: &Receiver<Arc<Work<S::Read>>>,
     batches: &Sender<Batch<S>>,
     leftovers: &Sender<Leftover<S>>,
 ) {
@@ -207,9 +207,9 @@ fn analyse<S: Shard>(
 
 /// Puts in order what the threads found.
 fn merge<S: Shard, M: Merger<S::Found>>(
-    routed: &Receiver<Arc<Work>>,
+    routed: &Receiver<Arc<Work<S::Read>>>,
     from_workers: &[FromWorker<S>],
-    give_back: Sender<Work>,
+    give_back: Sender<Work<S::Read>>,
     merger: &mut M,
 ) -> Result<(), M::Error> {
     let mut all = Vec::new();

@@ -1,10 +1,15 @@
-//! Tells which shard a captured packet belongs to.
+//! Reads captured packets, and tells which shard each belongs to.
 
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
-use observer_core::packet::{Decoded, FragmentLimits, Fragments, LinkType, decode};
+use observer_core::flow::{Ends, Flags, Segment};
+use observer_core::packet::{
+    Decoded, Fragment, FragmentLimits, Fragments, LinkType, Packet as Decapsulated, decode,
+};
+use observer_core::time::Timestamp;
 
-use super::shard::{Router, SHARDS};
+use super::shard::{Router, SHARDS, Wanted};
 use super::skipped::Skipped;
 use crate::source::pcap::Packet;
 
@@ -23,6 +28,21 @@ impl Default for WireRouter {
 }
 
 impl WireRouter {
+    #[cold]
+    fn fragment(&mut self, fragment: &Fragment<'_>, time: Timestamp) -> Option<(u8, Read, Wanted)> {
+        let whole = self.fragments.push(fragment, time)?;
+        match whole.packet() {
+            Ok(segment) => {
+                let shard = shard_of(segment.source, segment.destination);
+                Some((shard, Read::of(&segment), Wanted::Joined(segment.segment.payload.to_vec())))
+            }
+            Err(why) => {
+                self.skipped.count(why);
+                None
+            }
+        }
+    }
+
     /// What was skipped so far; what still waits for its fragments at the end has waited in vain.
     pub(super) fn skipped(mut self) -> Skipped {
         self.fragments.finish();
@@ -31,31 +51,52 @@ impl WireRouter {
     }
 }
 
+/// What was read of a packet: whose it is, and its segment, whose payload lies elsewhere.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Read {
+    pub(super) ends: Ends,
+    /// Whether the first of `ends` sent it.
+    pub(super) from_first: bool,
+    pub(super) time: Timestamp,
+    seq: u32,
+    ack: u32,
+    flags: Flags,
+    len: u32,
+}
+
+impl Read {
+    #[inline]
+    fn of(packet: &Decapsulated<'_>) -> Self {
+        let (ends, from_first) = Ends::new(packet.source, packet.destination);
+        let Segment { time, seq, ack, flags, len, payload: _ } = packet.segment;
+        Self { ends, from_first, time, seq, ack, flags, len }
+    }
+
+    /// The segment with its payload.
+    #[inline]
+    pub(super) fn segment<'a>(&self, payload: &'a [u8]) -> Segment<'a> {
+        let Self { time, seq, ack, flags, len, .. } = *self;
+        Segment { time, seq, ack, flags, len, payload }
+    }
+
+    /// Who sent it, and to whom.
+    pub(super) fn way(&self) -> (SocketAddr, SocketAddr) {
+        let [first, second] = self.ends.both();
+        if self.from_first { (first, second) } else { (second, first) }
+    }
+}
+
 impl Router for WireRouter {
-    fn route(&mut self, packet: &Packet, frame: &[u8], joined: &mut Option<(Packet, Vec<u8>)>) -> Option<u8> {
+    type Read = Read;
+
+    #[inline]
+    fn route(&mut self, packet: &Packet, frame: &[u8]) -> Option<(u8, Read, Wanted)> {
         match decode(LinkType(u32::from(packet.link)), frame, packet.original, packet.time) {
-            Ok(Decoded::Segment(segment)) => Some(shard_of(segment.source, segment.destination)),
-            Ok(Decoded::Fragment(fragment)) => {
-                let whole = self.fragments.push(&fragment, packet.time)?;
-                match whole.packet() {
-                    Ok(segment) => {
-                        let shard = shard_of(segment.source, segment.destination);
-                        let place = Packet {
-                            start: 0,
-                            captured: u32::try_from(whole.bytes().len()).unwrap_or(u32::MAX),
-                            original: whole.wire_length(),
-                            link: RAW,
-                            ..*packet
-                        };
-                        *joined = Some((place, whole.bytes().to_vec()));
-                        Some(shard)
-                    }
-                    Err(why) => {
-                        self.skipped.count(why);
-                        None
-                    }
-                }
+            Ok(Decoded::Segment(segment)) => {
+                let wanted = Wanted::Frame(place(segment.segment.payload, frame));
+                Some((shard_of(segment.source, segment.destination), Read::of(&segment), wanted))
             }
+            Ok(Decoded::Fragment(fragment)) => self.fragment(&fragment, packet.time),
             Err(why) => {
                 self.skipped.count(why);
                 None
@@ -64,8 +105,16 @@ impl Router for WireRouter {
     }
 }
 
-/// [`LinkType::RAW`]: an IP packet without a link layer.
-const RAW: u16 = 101;
+/// Where `payload`, which is a part of `frame` or empty, lies in it.
+#[inline]
+fn place(payload: &[u8], frame: &[u8]) -> Range<u32> {
+    if payload.is_empty() {
+        return 0..0;
+    }
+    let from = payload.as_ptr().addr() - frame.as_ptr().addr();
+    let place = |at| u32::try_from(at).unwrap_or(u32::MAX);
+    place(from)..place(from + payload.len())
+}
 
 /// The shard of all packets between two ends. The same in every run, so that the bounds of a shard strike alike; who
 /// aims all connections at one shard gains only that this shard's bounds are reached earlier.
@@ -90,8 +139,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn joined_datagrams_are_raw_ip() {
-        assert_eq!(LinkType(u32::from(RAW)), LinkType::RAW);
+    fn a_payload_is_found_in_its_frame() {
+        let frame = b"head and payload";
+        assert_eq!(place(&frame[9..], frame), 9..16);
+        assert_eq!(place(&frame[16..], frame), 0..0);
+        assert_eq!(place(&[], frame), 0..0);
     }
 
     #[test]

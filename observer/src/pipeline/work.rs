@@ -1,28 +1,47 @@
-//! A block of packets with what every thread needs to find its own among them.
+//! A block of packets, read once and routed, so that every thread finds its own among them.
 
 use core::time::Duration;
 
 use observer_core::time::Timestamp;
 
-use super::shard::{Router, SHARDS, Shard};
-use crate::source::pcap::{Block, Packet};
+use super::shard::{Router, SHARDS, Shard, Wanted};
+use crate::source::pcap::Block;
 
 /// How far the capture's time moves on before the shards are told: the grain of every deadline in a replay.
 const GRAIN: Duration = Duration::from_millis(100);
 
-/// The route of a packet that no flow wants.
+/// The place of a shard that another thread has.
 const NOWHERE: u8 = u8::MAX;
 
-/// A block of packets with what every thread needs to find its own among them.
-#[derive(Debug, Default)]
-pub(super) struct Work {
+/// A block of packets, read and routed.
+#[derive(Debug)]
+pub(super) struct Work<R> {
     pub(super) block: Block,
-    /// For each packet its shard, or [`NOWHERE`].
-    routes: Vec<u8>,
+    /// The packets that some flow wants, in order.
+    routed: Vec<Routed<R>>,
     /// Before which packet (of this block) the capture's time came to what; in order.
-    ticks: Vec<(usize, Timestamp)>,
-    /// Frames that take the place of a packet's own: the packet's place in the block, and the bytes.
-    joined: Vec<(usize, Packet, Vec<u8>)>,
+    ticks: Vec<(u32, Timestamp)>,
+    /// Bytes of datagrams that came in fragments.
+    joined: Vec<Vec<u8>>,
+}
+
+/// One packet that some flow wants.
+#[derive(Debug)]
+struct Routed<R> {
+    /// Its place in the block.
+    at: u32,
+    shard: u8,
+    bytes: Bytes,
+    read: R,
+}
+
+/// Where a packet's bytes are.
+#[derive(Clone, Copy, Debug)]
+enum Bytes {
+    /// From where to where in the block.
+    Block(u32, u32),
+    /// Which of the joined.
+    Joined(u32),
 }
 
 /// The capture's time: it never goes backwards.
@@ -47,27 +66,45 @@ pub(super) struct Bench<S: Shard> {
     shards: Vec<(u8, S)>,
     /// For each shard its place in `shards`, or [`NOWHERE`] if another thread has it.
     mine: [u8; SHARDS as usize],
-    scratch: Vec<S::Found>,
 }
 
-impl Work {
-    /// Tells where each packet of the block goes.
-    pub(super) fn route(&mut self, router: &mut impl Router, clock: &mut Clock) {
-        self.routes.clear();
+impl<R> Default for Work<R> {
+    fn default() -> Self {
+        Self { block: Block::default(), routed: Vec::new(), ticks: Vec::new(), joined: Vec::new() }
+    }
+}
+
+impl<R> Work<R> {
+    /// Reads every packet of the block, and tells where it goes.
+    pub(super) fn route(&mut self, router: &mut impl Router<Read = R>, clock: &mut Clock) {
+        self.routed.clear();
         self.ticks.clear();
         self.joined.clear();
-        let mut joined = None;
-        for (at, packet) in self.block.packets().iter().enumerate() {
+        for (packet, at) in self.block.packets().iter().zip(0..) {
             if packet.time >= clock.told + GRAIN {
                 clock.told = packet.time;
                 self.ticks.push((at, packet.time));
             }
-            let route = router.route(packet, self.block.frame(packet), &mut joined).unwrap_or(NOWHERE);
-            if let Some((packet, frame)) = joined.take() {
-                self.joined.push((at, packet, frame));
-            }
-            self.routes.push(route);
+            let Some((shard, read, wanted)) = router.route(packet, self.block.frame(packet)) else {
+                continue;
+            };
+            let bytes = match wanted {
+                Wanted::Frame(range) => Bytes::Block(packet.start + range.start, packet.start + range.end),
+                Wanted::Joined(bytes) => {
+                    self.joined.push(bytes);
+                    Bytes::Joined(u32::try_from(self.joined.len() - 1).unwrap_or(u32::MAX))
+                }
+            };
+            self.routed.push(Routed { at, shard, bytes, read });
         }
+    }
+
+    fn bytes(&self, bytes: Bytes) -> &[u8] {
+        let bytes = match bytes {
+            Bytes::Block(from, to) => self.block.bytes(from as usize..to as usize),
+            Bytes::Joined(at) => self.joined.get(at as usize).map(Vec::as_slice),
+        };
+        bytes.unwrap_or_default()
     }
 }
 
@@ -79,35 +116,31 @@ impl<S: Shard> Bench<S> {
                 *place = u8::try_from(at).unwrap_or(NOWHERE);
             }
         }
-        Self { shards, mine, scratch: Vec::new() }
+        Self { shards, mine }
     }
 
     /// Handles those packets of `work` that belong here; what is found comes in order.
-    pub(super) fn handle(&mut self, work: &Work, found: &mut Vec<Placed<S::Found>>) {
+    pub(super) fn handle(&mut self, work: &Work<S::Read>, found: &mut Vec<Placed<S::Found>>) {
+        let first = work.block.first();
         let mut ticks = work.ticks.iter().peekable();
-        let mut joined = work.joined.iter().peekable();
-        for (at, (packet, route)) in work.block.packets().iter().zip(&work.routes).enumerate() {
-            let index = work.block.first() + at as u64;
-            if let Some((_, now)) = ticks.next_if(|(place, _)| *place == at) {
-                self.advance(*now, index, found);
+        for Routed { at, shard, bytes, read } in &work.routed {
+            while let Some((place, now)) = ticks.next_if(|(place, _)| place <= at) {
+                self.advance(*now, first + u64::from(*place), found);
             }
-            let substitute = joined.next_if(|(place, ..)| *place == at);
-            let Some(shard) = self.mine.get(usize::from(*route)) else { continue };
+            let Some(shard) = self.mine.get(usize::from(*shard)) else { continue };
             let Some((number, shard)) = self.shards.get_mut(usize::from(*shard)) else { continue };
-            match substitute {
-                Some((_, packet, frame)) => shard.packet(index, packet, frame, &mut self.scratch),
-                None => shard.packet(index, packet, work.block.frame(packet), &mut self.scratch),
-            }
-            let place = Place { index, phase: 1, shard: *number };
-            found.extend(self.scratch.drain(..).map(|one| (place, one)));
+            let place = Place { index: first + u64::from(*at), phase: 1, shard: *number };
+            shard.packet(read, work.bytes(*bytes), &mut |one| found.push((place, one)));
+        }
+        for (place, now) in ticks {
+            self.advance(*now, first + u64::from(*place), found);
         }
     }
 
     fn advance(&mut self, now: Timestamp, index: u64, found: &mut Vec<Placed<S::Found>>) {
         for (number, shard) in &mut self.shards {
-            shard.advance(now, &mut self.scratch);
             let place = Place { index, phase: 0, shard: *number };
-            found.extend(self.scratch.drain(..).map(|one| (place, one)));
+            shard.advance(now, &mut |one| found.push((place, one)));
         }
     }
 
@@ -115,7 +148,7 @@ impl<S: Shard> Bench<S> {
     pub(super) fn finish(self) -> impl Iterator<Item = (u8, Vec<S::Found>)> {
         self.shards.into_iter().map(|(number, shard)| {
             let mut found = Vec::new();
-            shard.finish(&mut found);
+            shard.finish(&mut |one| found.push(one));
             (number, found)
         })
     }

@@ -3,7 +3,9 @@
 use std::io::{self, Write};
 
 use observer_core::event::Event;
+use serde::Serialize as _;
 
+use super::compact::Compact;
 use super::{BUFFER, Sink};
 
 /// One JSON object a line, gathered into large writes until it is flushed.
@@ -22,7 +24,7 @@ impl<W: Write> JsonLines<W> {
 
 impl<W: Write> Sink for JsonLines<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        sonic_rs::to_writer(&mut self.held, event).map_err(io::Error::other)?;
+        event.serialize(&mut Compact::new(&mut self.held)).map_err(io::Error::other)?;
         self.held.push(b'\n');
         if self.held.len() < BUFFER {
             return Ok(());

@@ -1,5 +1,6 @@
 //! Where events go.
 
+mod compact;
 mod json;
 mod printable;
 mod table;

@@ -1,6 +1,8 @@
 //! Captures of every kind, made in memory.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::cast_possible_truncation)]
 
+pub mod talk;
+
 use std::io::Write;
 
 /// Byte order of a capture's own fields.
@@ -57,6 +59,23 @@ pub fn classic(order: Order, magic: u32, packets: &[Sample]) -> Vec<u8> {
             capture.extend([0; 8]);
         }
         capture.extend(&packet.bytes);
+    }
+    capture
+}
+
+/// A classic capture of a link type, whose packets are cut at `snap` bytes unless that is 0.
+pub fn classic_of(order: Order, magic: u32, link: u16, snap: usize, packets: &[Sample]) -> Vec<u8> {
+    let mut capture = classic(order, magic, &[]);
+    let at = if order == Order::Little { 20 } else { 22 };
+    capture[at..at + 2].copy_from_slice(&order.u16(link));
+    for packet in packets {
+        let fraction = if magic == 0xa1b2_3c4d { packet.nanoseconds } else { packet.nanoseconds / 1000 };
+        let length = packet.bytes.len();
+        let captured = if snap == 0 { length } else { length.min(snap) };
+        for field in [packet.seconds, fraction, captured as u32, length as u32] {
+            capture.extend(order.u32(field));
+        }
+        capture.extend(&packet.bytes[..captured]);
     }
     capture
 }

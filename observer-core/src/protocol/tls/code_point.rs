@@ -1,5 +1,7 @@
 //! Code points of TLS and their names. Unknown ones survive and print as hex.
 
+use std::borrow::Cow;
+
 use super::cipher_names::NAMES;
 
 /// Extension types that the analysis reads (IANA registry "TLS ExtensionType Values").
@@ -40,13 +42,17 @@ impl Version {
 
     /// The number alone, as `1.3` (`tls.version`); hex for a code point that is none of ours.
     #[must_use]
-    pub fn number(self) -> String {
+    pub fn number(self) -> Cow<'static, str> {
         match self.0 {
-            0x0002 => "2.0".to_owned(),
-            0x0300 => "3.0".to_owned(),
-            0x0301..=0x0304 => format!("1.{}", self.0 - 0x0301),
-            other => format!("0x{other:04x}"),
+            0x0002 => "2.0",
+            0x0300 => "3.0",
+            0x0301 => "1.0",
+            0x0302 => "1.1",
+            0x0303 => "1.2",
+            0x0304 => "1.3",
+            other => return format!("0x{other:04x}").into(),
         }
+        .into()
     }
 }
 
@@ -64,8 +70,8 @@ impl CipherSuite {
 
     /// The registered name, or hex.
     #[must_use]
-    pub fn name(self) -> String {
-        self.known().map_or_else(|| format!("0x{:04x}", self.0), str::to_owned)
+    pub fn name(self) -> Cow<'static, str> {
+        self.known().map_or_else(|| format!("0x{:04x}", self.0).into(), Cow::Borrowed)
     }
 }
 
@@ -76,7 +82,7 @@ pub struct Group(pub u16);
 impl Group {
     /// The registered name, or hex.
     #[must_use]
-    pub fn name(self) -> String {
+    pub fn name(self) -> Cow<'static, str> {
         let known = match self.0 {
             18 => "secp192k1",
             19 => "secp192r1",
@@ -114,9 +120,9 @@ impl Group {
             4588 => "X25519MLKEM768",
             4589 => "SecP384r1MLKEM1024",
             0x6399 => "X25519Kyber768Draft00",
-            other => return format!("0x{other:04x}"),
+            other => return format!("0x{other:04x}").into(),
         };
-        known.to_owned()
+        known.into()
     }
 }
 

@@ -3,22 +3,22 @@ use std::io::Write;
 use observer_core::time::Timestamp;
 
 use super::*;
+use crate::pipeline::shard::Wanted;
 use crate::source::pcap::Packet;
 
 /// Sends each packet to the shard that its first byte names; 255 nowhere, 254 with another frame in its place.
 #[derive(Debug)]
-struct ByFirstByte;
+struct ByFirstByte(u32);
 
 impl Router for ByFirstByte {
-    fn route(&mut self, packet: &Packet, frame: &[u8], joined: &mut Option<(Packet, Vec<u8>)>) -> Option<u8> {
+    type Read = u32;
+
+    fn route(&mut self, packet: &Packet, frame: &[u8]) -> Option<(u8, u32, Wanted)> {
+        self.0 += 1;
         match frame[0] {
             255 => None,
-            254 => {
-                let frame = b"\x07joined".to_vec();
-                *joined = Some((Packet { start: 0, captured: 7, original: 7, ..*packet }, frame));
-                Some(7)
-            }
-            shard => Some(shard % SHARDS),
+            254 => Some((7, self.0, Wanted::Joined(b"\x07joined".to_vec()))),
+            shard => Some((shard % SHARDS, self.0, Wanted::Frame(packet.captured / 2..packet.captured))),
         }
     }
 }
@@ -31,26 +31,26 @@ struct Teller {
 }
 
 impl Shard for Teller {
+    type Read = u32;
     type Found = String;
 
-    fn packet(&mut self, index: u64, packet: &Packet, frame: &[u8], found: &mut Vec<String>) {
+    fn packet(&mut self, index: &u32, bytes: &[u8], found: &mut impl FnMut(String)) {
         assert!(!self.panics, "as told to");
-        assert_eq!(frame.len(), packet.captured as usize);
         self.packets += 1;
-        found.push(format!("{index} in {}: {} bytes from {}", self.number, frame.len(), frame[0]));
-        if frame.len().is_multiple_of(3) {
-            found.push(format!("{index} again"));
+        found(format!("{index} in {}: {} bytes, first {:?}", self.number, bytes.len(), bytes.first()));
+        if bytes.len().is_multiple_of(3) {
+            found(format!("{index} again"));
         }
     }
 
-    fn advance(&mut self, now: Timestamp, found: &mut Vec<String>) {
+    fn advance(&mut self, now: Timestamp, found: &mut impl FnMut(String)) {
         if self.packets > 0 {
-            found.push(format!("{} at {}", self.number, now.0));
+            found(format!("{} at {}", self.number, now.0));
         }
     }
 
-    fn finish(self, found: &mut Vec<String>) {
-        found.push(format!("{} had {}", self.number, self.packets));
+    fn finish(self, found: &mut impl FnMut(String)) {
+        found(format!("{} had {}", self.number, self.packets));
     }
 }
 
@@ -90,7 +90,7 @@ fn capture() -> tempfile::NamedTempFile {
             bytes.extend(field.to_le_bytes());
         }
         bytes.push((random >> 8) as u8);
-        bytes.resize(bytes.len() + length as usize - 1, 0);
+        bytes.resize(bytes.len() + length as usize - 1, n as u8);
     }
     file.write_all(&bytes).unwrap();
     file
@@ -106,7 +106,7 @@ fn lines(file: &tempfile::NamedTempFile, threads: usize) -> Vec<String> {
     let stream = Stream::open(file.path(), None).unwrap();
     let mut collector = Collector::default();
     let outcome =
-        replay(stream, ByFirstByte, tellers(None), threads, &Stop::default(), &mut collector).unwrap();
+        replay(stream, ByFirstByte(0), tellers(None), threads, &Stop::default(), &mut collector).unwrap();
     assert_eq!(outcome.packets, 9000);
     assert!(outcome.error.is_none());
     collector.lines
@@ -116,7 +116,7 @@ fn lines(file: &tempfile::NamedTempFile, threads: usize) -> Vec<String> {
 fn finds_the_same_in_the_same_order_on_any_number_of_threads() {
     let file = capture();
     let alone = lines(&file, 1);
-    assert!(alone.iter().any(|line| line.ends_with("in 7: 7 bytes from 7")), "frames are replaced");
+    assert!(alone.iter().any(|line| line.ends_with("in 7: 7 bytes, first Some(7)")), "frames are replaced");
     assert!(alone.iter().any(|line| line.contains(" at ")), "time is told");
     assert_eq!(alone.iter().filter(|line| line.contains(" had ")).count(), usize::from(SHARDS));
     for threads in [2, 3, 8, 16, 99] {
@@ -130,7 +130,8 @@ fn ends_at_once_when_nobody_takes_the_findings() {
     for threads in [1, 2, 8] {
         let stream = Stream::open(file.path(), None).unwrap();
         let mut collector = Collector { most: Some(10), ..Collector::default() };
-        let outcome = replay(stream, ByFirstByte, tellers(None), threads, &Stop::default(), &mut collector);
+        let outcome =
+            replay(stream, ByFirstByte(0), tellers(None), threads, &Stop::default(), &mut collector);
         assert_eq!(outcome.unwrap_err(), "full");
     }
 }
@@ -143,7 +144,7 @@ fn a_panic_of_a_thread_is_not_hidden() {
         let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             replay(
                 stream,
-                ByFirstByte,
+                ByFirstByte(0),
                 tellers(Some(5)),
                 threads,
                 &Stop::default(),

@@ -1,5 +1,7 @@
 //! A run of whole packets.
 
+use std::ops::Range;
+
 use super::packet::Packet;
 
 /// Bytes asked of the operating system at once.
@@ -31,6 +33,12 @@ impl Block {
     #[must_use]
     pub fn frame(&self, packet: &Packet) -> &[u8] {
         self.bytes.get(packet.range()).unwrap_or_default()
+    }
+
+    /// A part of what was read, by its place in the block.
+    #[must_use]
+    pub fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
+        self.bytes.get(range)
     }
 
     /// How many packets of the capture lie before this block.
