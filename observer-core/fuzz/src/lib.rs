@@ -52,7 +52,28 @@ pub fn script(mut input: &[u8]) -> Vec<Step<'_>> {
 /// Feeds the script in three ways and checks that no two verdicts contradict each other, however the streams were cut and
 /// whichever came first: they are the same, or one of them is that it is not known.
 pub fn same_verdict_however_fed<D: Dissector>(input: &[u8], new: impl Fn() -> D) {
-    let steps = script(input);
+    same_verdict_of(&script(input), new);
+}
+
+/// As [`same_verdict_however_fed`], behind something that each side said before; each had read what the other said.
+pub fn same_verdict_behind<D: Dissector>(said: &[(Direction, &[u8])], input: &[u8], new: impl Fn() -> D) {
+    let mut sent = [0_u64; 2];
+    let mut steps = Vec::new();
+    for (direction, bytes) in said {
+        let acked = sent[direction.reversed().index()];
+        steps.push(Step::Data { direction: *direction, bytes, acked });
+        sent[direction.index()] += bytes.len() as u64;
+    }
+    steps.extend(script(input).into_iter().map(|step| match step {
+        Step::Data { direction, bytes, acked } => {
+            Step::Data { direction, bytes, acked: acked + sent[direction.reversed().index()] }
+        }
+        gap => gap,
+    }));
+    same_verdict_of(&steps, new);
+}
+
+fn same_verdict_of<D: Dissector>(steps: &[Step<'_>], new: impl Fn() -> D) {
     let as_written = feed(new(), steps.iter().copied(), usize::MAX);
     let by = |direction| steps.iter().copied().filter(move |step| step.direction() == direction);
     let client_first = feed(new(), by(Direction::ToServer).chain(by(Direction::ToClient)), 7);
