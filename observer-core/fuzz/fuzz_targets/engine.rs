@@ -63,9 +63,13 @@ fuzz_target!(|input: &[u8]| {
             assert_eq!(counts[place], 1, "told twice: {:?}", event.event.action);
         }
     };
+    // A key is never used again: each opening in a slot has the next one.
+    let mut keys = [0_u64; 8];
     let (mut time, mut rest) = (Timestamp(1), input);
     while let Some((&[what, number, length, at], tail)) = rest.split_first_chunk::<4>() {
-        let key = FaceKey(u64::from(number & 7));
+        let slot = usize::from(number & 7);
+        keys[slot] += if what & 0x0f < 2 { 8 } else { 0 };
+        let key = FaceKey(keys[slot] + slot as u64);
         let direction = if what & 0x10 == 0 { Direction::ToServer } else { Direction::ToClient };
         let (payload, tail) = tail.split_at(usize::from(length).min(tail.len()));
         let mut reports: Vec<Report> = Vec::new();

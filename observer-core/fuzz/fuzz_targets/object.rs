@@ -6,7 +6,9 @@ use observer_core::path::{Kind, Object};
 
 fuzz_target!(|bytes: &[u8]| {
     let text = String::from_utf8_lossy(bytes);
-    for path in [text.as_ref(), &format!("/api/v1/{text}"), &format!("/api/v1/namespaces/a/pods/{text}/proxy")] {
+    for path in
+        [text.as_ref(), &format!("/api/v1/{text}"), &format!("/api/v1/namespaces/a/pods/{text}/proxy")]
+    {
         let whole = Object::of_uri(path);
         if let Some(object) = &whole {
             let names = [Some(&object.name), object.namespace.as_ref(), object.port.as_ref()];

@@ -94,8 +94,10 @@ impl Stream {
             || backlog.waiting.is_some_and(|since| at.patience_over(since))
             || backlog.held.cost() > at.limits.held as usize;
         let turn = if first != self.next {
-            // A hole. Only what the receiver has, or what the source says it lost, will certainly not come.
-            if over && (self.acked >= first || self.lossy) { Turn::Skip } else { Turn::Wait }
+            // A hole. Only what the receiver has, or what the source says it lost, will certainly not come. At the end an
+            // acknowledgement of bytes that were never seen counts too: what is held lies before them.
+            let acked = if press == Press::Now { self.acked.max(self.claimed) } else { self.acked };
+            if over && (acked >= first || self.lossy) { Turn::Skip } else { Turn::Wait }
         } else if run.on_syn && self.acked < first + run.len() {
             Turn::Wait
         } else if let Content::Missing(_, why) = run.content

@@ -99,6 +99,19 @@ fn a_hole_nobody_acknowledged_is_not_a_gap() {
 }
 
 #[test]
+fn what_is_held_before_a_place_that_was_acknowledged_and_never_seen_is_not_jumped_over() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"abc");
+    rig.client(6, b"ghi");
+    rig.server_acks(100);
+    rig.flow.press(&mut rig.log);
+    let (flow, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"abcghi");
+    assert_eq!(log.gaps, [(ToServer, 3, Gap::Unseen), (ToServer, 91, Gap::Unseen)]);
+    assert_eq!(flow.sent(ToServer).bytes, 100);
+}
+
+#[test]
 fn a_second_copy_that_differs_is_a_conflict() {
     let mut rig = Rig::opened();
     rig.client(0, b"GET /good");
