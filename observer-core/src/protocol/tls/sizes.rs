@@ -312,11 +312,9 @@ impl Lengths {
             {
                 Asked::No
             }
+            // A Certificate in two pieces, where the peers agreed on short records, has the longer one first.
             [Some(r), Some(c), Some(v), Some(f)]
-                if f == finished
-                    && self.is_certificate_verify(v)
-                    && certificate(c)
-                    && r < self.record(FULL - 1) =>
+                if f == finished && self.is_certificate_verify(v) && certificate(c) && r < c =>
             {
                 Asked::Yes
             }
@@ -415,6 +413,13 @@ mod tests {
         assert_eq!(sha256(false).asked(&[38, 700, 281, 53], true), Asked::NoAnswer);
         assert_eq!(sha256(false).asked(&[23, 700, 281, 53], true), Asked::No);
         assert_eq!(sha256(false).asked(&[23, 80, 700, 281, 53], true), Asked::Yes);
+    }
+
+    #[test]
+    fn a_certificate_in_two_pieces_is_no_request() {
+        assert_eq!(sha384(false).asked(&[28, 529, 281, 96, 69], true), Asked::NoAnswer);
+        assert_eq!(sha384(false).asked(&[28, 529, 529, 96, 69], true), Asked::NoAnswer);
+        assert_eq!(sha384(false).asked(&[23, 98, 793, 96, 69], true), Asked::Yes);
     }
 
     #[test]
