@@ -80,7 +80,8 @@ impl Engine {
         Self {
             limits,
             faces: Order::new(),
-            index: HashMap::default(),
+            // At most half full where faces are few: such a map never grows by what it forgot.
+            index: HashMap::with_capacity_and_hasher(2 * limits.faces.min(1024), RandomState::default()),
             held: 0,
             memory: Memory::default(),
             now: Timestamp::default(),

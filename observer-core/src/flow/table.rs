@@ -45,11 +45,14 @@ impl Table {
     /// faces are named from `first_key` on.
     #[must_use]
     pub fn new(capacity: usize, first_key: u64) -> Self {
+        let capacity = capacity.max(1);
+        // Never more than half full: a map that is gets rid of the traces of what it forgot without growing.
+        let room = 2 * (capacity + capacity / 8);
         Self {
-            places: HashMap::default(),
+            places: HashMap::with_capacity_and_hasher(room, RandomState::default()),
             occupants: Order::new(),
             open: 0,
-            capacity: capacity.max(1),
+            capacity,
             next: first_key,
         }
     }

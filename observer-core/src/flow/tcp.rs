@@ -237,6 +237,9 @@ impl Flow {
     }
 
     fn advance(&mut self, press: Press, out: &mut impl Delivery) {
+        if press == Press::Wait && self.streams.iter().all(Stream::is_at_rest) {
+            return;
+        }
         let limits = self.limits;
         let at = Moment { segments: self.segments, time: self.last, limits: &limits };
         let [to_server, to_client] = &mut self.streams;

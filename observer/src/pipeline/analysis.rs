@@ -55,7 +55,8 @@ impl WireShard {
             number,
             table: Table::new(FACES, u64::from(number) << 56),
             engine: Engine::new(limits),
-            faces: HashMap::default(),
+            // Never more than half full, as the table of the same faces.
+            faces: HashMap::with_capacity_and_hasher(2 * FACES, RandomState::default()),
             now: Timestamp::default(),
         }
     }

@@ -16,6 +16,12 @@ enum Turn {
 }
 
 impl Stream {
+    /// Whether nothing is held whose turn could come, and no end was seen.
+    #[inline]
+    pub(in super::super) fn is_at_rest(&self) -> bool {
+        self.fin == 0 && self.backlog.as_ref().is_none_or(|backlog| backlog.held.is_empty())
+    }
+
     /// Hands on everything whose turn has come.
     #[inline]
     pub(in super::super) fn advance(
