@@ -28,7 +28,7 @@ pub struct Toolchain {
 impl Toolchain {
     /// The one that [`TOOLCHAIN_VARIABLE`] names, else the linked one, else any nightly that will do.
     pub fn detect() -> Option<Self> {
-        if let Ok(name) = std::env::var(TOOLCHAIN_VARIABLE) {
+        if let Some(name) = named() {
             return Self::of(&name);
         }
         if let Some(linked) = Self::of(LINKED) {
@@ -51,6 +51,24 @@ impl Toolchain {
     }
 }
 
+/// The toolchain that [`TOOLCHAIN_VARIABLE`] names; `None` if it is not set, or to nothing.
+pub fn named() -> Option<String> {
+    std::env::var(TOOLCHAIN_VARIABLE).ok().filter(|name| !name.is_empty())
+}
+
+/// What keeps a toolchain from compiling for BPF, and what to do about it.
+pub fn fault(name: &str) -> String {
+    if answer(command("rustup").args(["run", name, "rustc", "--version"])).is_none() {
+        return format!("rustup has no toolchain {name}: rustup toolchain list");
+    }
+    let fix = if name.starts_with("nightly") {
+        format!("rustup component add rust-src --toolchain {name}")
+    } else {
+        format!("name a nightly with rust-src, such as {NIGHTLY}")
+    };
+    format!("the toolchain {name} has no core for BPF and cannot build one: {fix}")
+}
+
 /// Does a toolchain have `core` for BPF, or can it build it?
 fn has_core(sysroot: &Path, nightly: bool) -> bool {
     let rustlib = sysroot.join("lib/rustlib");
@@ -66,6 +84,12 @@ pub fn has_linker() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_toolchain_that_is_not_there_is_told_as_such() {
+        let fault = fault("no-such-toolchain");
+        assert!(fault.contains("no toolchain no-such-toolchain"), "{fault}");
+    }
 
     #[test]
     fn a_nightly_without_sources_is_no_bpf_toolchain() {

@@ -91,16 +91,16 @@ fn bpf(steps: &mut Vec<Step>) -> Result<()> {
     if rust && linker {
         return Ok(());
     }
-    if let Ok(name) = std::env::var(toolchain::TOOLCHAIN_VARIABLE)
+    if let Some(name) = toolchain::named()
         && !rust
     {
-        bail!("{}={name} names no toolchain that compiles for BPF", toolchain::TOOLCHAIN_VARIABLE);
+        bail!("{}={name}: {}", toolchain::TOOLCHAIN_VARIABLE, toolchain::fault(&name));
     }
     let apt = Apt::here().ok_or_else(|| {
         anyhow!(
-            "the kernel programs need a Rust for BPF and bpf-linker. Neither can be installed here automatically \
-             (no apt). {}",
-            by_hand()
+            "the kernel programs need a Rust for BPF and bpf-linker, and without apt nothing is installed here \
+             automatically. {}",
+            by_hand(rust, linker)
         )
     })?;
     let mut wanted = Vec::new();
@@ -189,7 +189,7 @@ fn packages(names: &[&str], privilege: Privilege) -> Result<()> {
     if !unknown.is_empty() {
         // A source that is out of reach matters only if something is missing in the others.
         update.context("the lists of packages could not all be fetched; is there a network?")?;
-        bail!("{} has no {}. {}", apt.suite, unknown.join(", "), by_hand());
+        bail!("{} has no {}. {}", apt.suite, unknown.join(", "), by_hand(false, false));
     }
     match apt.install(names, privilege) {
         // A list from last month names files that have been replaced since.
@@ -201,20 +201,24 @@ fn packages(names: &[&str], privilege: Privilege) -> Result<()> {
     }
 }
 
-/// The way that works on any distribution.
-fn by_hand() -> String {
+/// The way that works on any distribution, for what is not there.
+fn by_hand(rust: bool, linker: bool) -> String {
     let nightly = toolchain::NIGHTLY;
-    format!(
-        "Install them by hand:\n  \
-         rustup toolchain install {nightly} --profile minimal --component rust-src\n  \
-         LLVM_PREFIX=PREFIX cargo install --locked bpf-linker --version {LINKER_VERSION} --no-default-features \
-         --features llvm-22\n\
-         where PREFIX has LLVM 22 with its headers (Fedora: `dnf install llvm-devel clang gcc-c++ libstdc++-static \
-         glibc-static zlib-devel libzstd-devel`, PREFIX /usr; Arch: `pacman -S llvm gcc`, PREFIX /usr; \
-         elsewhere: LLVM's own packages for LLVM 22). A bpf-linker from your distribution or from its release page will \
-         do as well, if its LLVM is not older than the nightly's. Set {}=NAME to use another toolchain",
-        toolchain::TOOLCHAIN_VARIABLE
-    )
+    let mut text = String::from("Install by hand:");
+    if !rust {
+        text += &format!("\n  rustup toolchain install {nightly} --profile minimal --component rust-src");
+    }
+    if !linker {
+        text += &format!(
+            "\n  LLVM_PREFIX=PREFIX cargo install --locked bpf-linker --version {LINKER_VERSION} --no-default-features \
+             --features llvm-22\n\
+             where PREFIX has LLVM 22 with its headers (Fedora: `dnf install llvm-devel clang gcc-c++ \
+             libstdc++-static glibc-static zlib-devel libzstd-devel`, PREFIX /usr; Arch: `pacman -S llvm gcc`, PREFIX \
+             /usr; elsewhere: LLVM's own packages for LLVM 22). A bpf-linker from your distribution or from its \
+             release page will do as well, if its LLVM is not older than the nightly's."
+        );
+    }
+    text + &format!("\nSet {}=NAME to use another toolchain", toolchain::TOOLCHAIN_VARIABLE)
 }
 
 #[cfg(test)]
@@ -231,6 +235,14 @@ mod tests {
         assert_eq!(Step::Link.line(), "rustup toolchain link bpf /usr");
         assert_eq!(Step::Components(vec!["clippy"]).line(), "rustup component add clippy");
         assert!(Step::Packages(vec!["a", "b"]).line().ends_with(" a b"));
+    }
+
+    #[test]
+    fn by_hand_only_what_is_not_there_is_named() {
+        let (both, linker) = (by_hand(false, false), by_hand(true, false));
+        assert!(both.contains("rust-src") && both.contains("bpf-linker"), "{both}");
+        assert!(!linker.contains("rust-src") && linker.contains("cargo install"), "{linker}");
+        assert!(!by_hand(false, true).contains("cargo install"));
     }
 
     #[test]
