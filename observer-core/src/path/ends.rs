@@ -96,6 +96,11 @@ pub(super) fn holder(facts: &Facts) -> Option<Holder> {
     names::client(tls(facts)?.client.certificate.as_ref()?)
 }
 
+/// Whether the client's certificate travelled in the clear.
+pub(super) fn is_certificate_seen(facts: &Facts) -> bool {
+    tls(facts).is_some_and(|tls| tls.client.certificate.is_some())
+}
+
 /// Who was dialled.
 pub(super) fn server(scene: &Scene<'_>) -> End {
     if let Some(end) = by_party(scene.server, Evidence::ServerProgram, Evidence::ServerPod) {
