@@ -154,6 +154,10 @@ fn by_transport(scene: &Scene<'_>, client: End, server: End) -> Option<Judgement
             Path::ApiserverToAggregatedApi,
             [client.basis(), server.basis(), state(Confidence::Strong)],
         )),
+        // A kubelet's port would have said so.
+        (Offers::Both, Some(true)) if server.who == Who::Unknown => {
+            Some(Judgement::of(Path::ApiserverToAggregatedApi, [client.basis(), state(Confidence::Weak)]))
+        }
         // As a pod or behind a service: which, nothing shows.
         (Offers::Both | Offers::Nothing, Some(false)) if is_pod => Some(
             Judgement::of(

@@ -68,9 +68,18 @@ fn by_party(party: Option<&Party>, program: Evidence, pod: Evidence) -> Option<E
         let sure = if named == party::Named::Api { Confidence::Strong } else { Confidence::Certain };
         return Some(End::new(Who::Pod, sure, pod));
     }
-    // A command name alone would not tell a component from a program that took its name.
-    party.process.as_ref()?.executable.as_ref()?;
-    Some(End::new(Who::Program, Confidence::Certain, program))
+    let process = party.process.as_ref()?;
+    if process.executable.is_some() {
+        return Some(End::new(Who::Program, Confidence::Certain, program));
+    }
+    // It ended before it was read. Its control group says that it was in no pod, and no component hides behind another name;
+    // but any program may bear a component's.
+    let is_placed = party.cgroup.is_some() && (party.missing.is_some() || process.start_ticks.is_some());
+    (is_placed && !Component::may_be_called(&process.name)).then_some(End::new(
+        Who::Program,
+        Confidence::Strong,
+        program,
+    ))
 }
 
 /// Who dialled.

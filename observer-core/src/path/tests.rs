@@ -423,6 +423,7 @@ fn webhooks_and_aggregated_apis_differ_in_what_is_offered() {
             dials().tls("hook.example.com", HTTP1, NotRequested).is(Path::ApiserverToWebhook, Strong);
         }
         case(component(client), pod()).tls("", BOTH, Presented).is(Path::ApiserverToAggregatedApi, Strong);
+        case(component(client), None).tls("", BOTH, Presented).is(Path::ApiserverToAggregatedApi, Weak);
         case(component(client), pod()).tls("", HTTP1, NotRequested).is(Path::ApiserverToWebhook, Strong);
         case(component(client), pod()).tls("web.default.svc", BOTH, Declined).is_other(Unclear::SeveralPaths);
     }
@@ -563,10 +564,23 @@ fn nothing_is_made_of_nothing() {
     case(None, None).to("10.0.0.1:6443").tls("", BOTH, Presented).is_other(Unclear::EndsNotKnown);
     case(None, component(KubeApiserver)).tls("", BOTH, Presented).is_other(Unclear::ClientNotKnown);
     case(program(), program()).http("/", "").is_other(Unclear::NoPathFits);
-    // A name alone is no program.
-    let mut named = program();
-    named.process = process(5, None);
-    case(named, component(KubeApiserver)).tls("", BOTH, Declined).is_other(Unclear::ClientNotKnown);
+}
+
+#[test]
+fn a_program_that_ended_before_it_was_read_is_one_if_nothing_says_otherwise() {
+    let ended = |name: &str, cgroup: Option<&str>| {
+        let process = Process { pid: 5, name: name.to_owned(), ..Process::default() };
+        let missing = Some("process_exited");
+        let cgroup = cgroup.map(str::to_owned);
+        let party = Party { process: Some(process), missing, cgroup, ..Party::default() };
+        case(party, component(KubeApiserver)).tls("", BOTH, Declined)
+    };
+    ended("kubectl", Some("/user.slice")).is(Path::ClientToApiserver, Strong);
+    ended("kubelet", Some("/user.slice")).is_other(Unclear::ClientNotKnown);
+    ended("kubectl", None).is_other(Unclear::ClientNotKnown);
+    let mut noted = ended("kubectl", Some("/user.slice"));
+    noted.client.as_mut().unwrap().missing = None;
+    noted.is_other(Unclear::ClientNotKnown);
 }
 
 #[test]
