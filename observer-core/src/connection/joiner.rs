@@ -17,7 +17,7 @@ use super::passing::Passing;
 use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
-use crate::path::{Addresses, Path};
+use crate::path::Addresses;
 use crate::policy;
 use crate::protocol::http::Request;
 use crate::time::Timestamp;
@@ -422,9 +422,7 @@ impl Joiner {
             known.stage = Stage::Classified;
             let judged = Judged::of(known, None, &self.addresses);
             out(self.context.classified(known, &judged));
-            if judged.judgement.path == Path::NodeToApiserver {
-                judged.learn(known, &mut self.addresses);
-            }
+            judged.learn(known, &mut self.addresses);
             self.raise(index, out);
         }
         let Some(known) = self.connections.value(index) else { return };

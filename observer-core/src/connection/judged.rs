@@ -9,6 +9,9 @@ use crate::path::{
     Addresses, Asked, Evidence, Judgement, Kind, Path, Scene, Scheme, Scope, Subject, judge, server_verified,
 };
 
+/// Where API servers listen unless told otherwise.
+const APISERVER: u16 = 6443;
+
 /// The judgement on a connection, and what goes with it.
 #[derive(Debug)]
 pub(super) struct Judged {
@@ -45,9 +48,7 @@ impl Judged {
             Some(Subject::Object(object)) => Some(ProxyField::from(object)),
             Some(Subject::Upgrade) if judgement.is_passed_on() => endpoint(server, None, Scheme::Http),
             // TLS hides what was asked for; who answered is known all the same.
-            None if judgement.path == Path::ApiserverToPodProxy && judgement.is_sound() => {
-                endpoint(server, Some(backend.port()), Scheme::Https)
-            }
+            None if judgement.is_passed_on() => endpoint(server, Some(backend.port()), Scheme::Https),
             _ => None,
         };
         Self {
@@ -59,16 +60,22 @@ impl Judged {
     }
 
     /// What a kubelet or a kube-proxy of this node dialled is where an API server is reached, if that rests on the program
-    /// and more. What is on loopback is a relay, and another one in each network namespace.
+    /// and more; and who serves TLS at the port of API servers may be one. What is on loopback is a relay, and another one
+    /// in each network namespace.
     pub(super) fn learn(&self, known: &Known, addresses: &mut Addresses) {
-        if !self.judgement.is_sound() || !self.judgement.evidence.contains(&Evidence::ClientProgram) {
+        let Some(facts) = known.facts.as_deref() else { return };
+        let ends = Ends::of(known, facts.orientation == Orientation::Reversed);
+        let backend = ends.backend();
+        if backend.ip().is_loopback() {
             return;
         }
-        let ends = Ends::of(known, false);
-        for address in [ends.server, ends.backend()] {
-            if !address.ip().is_loopback() {
-                addresses.learn(address);
-            }
+        if backend.port() == APISERVER && facts.tls.is_some() {
+            addresses.suppose(backend.ip());
+        }
+        let rests_on_program = self.judgement.evidence.contains(&Evidence::ClientProgram);
+        if self.judgement.path == Path::NodeToApiserver && self.judgement.is_sound() && rests_on_program {
+            addresses.learn(ends.server);
+            addresses.learn(backend);
         }
     }
 

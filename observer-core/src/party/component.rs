@@ -75,6 +75,31 @@ impl Component {
         }
     }
 
+    /// Whether a process with this command name (at most 15 bytes, as the kernel keeps it) may be a component.
+    #[must_use]
+    pub fn may_be_called(command: &str) -> bool {
+        const BEGINNINGS: [&str; 17] = [
+            "kube-",
+            "kubelet",
+            "kubelite",
+            "hyperkube",
+            "cloud-",
+            "etcd",
+            "proxy-",
+            "konnectivity",
+            "containerd",
+            "crio",
+            "cri-",
+            "dockerd",
+            "k3s",
+            "rke2",
+            "k0s",
+            "exe",
+            "agent",
+        ];
+        command.is_empty() || BEGINNINGS.iter().any(|beginning| command.starts_with(beginning))
+    }
+
     fn named(program: &str) -> Option<Self> {
         Some(match program {
             "kube-apiserver" => Self::KubeApiserver,
@@ -163,6 +188,24 @@ mod tests {
         assert_eq!(of("/hyperkube", &["apiserver"]), Some(Component::KubeApiserver));
         assert_eq!(of("/usr/local/bin/k0s", &["worker"]), Some(Component::Agent));
         assert_eq!(of("/usr/local/bin/k3s", &[]), None);
+    }
+
+    #[test]
+    fn a_command_name_rules_components_out() {
+        for command in [
+            "kube-apiserver",
+            "kube-controller",
+            "cloud-controlle",
+            "kubelet",
+            "k3s-server",
+            "konnectivity-ag",
+            "",
+        ] {
+            assert!(Component::may_be_called(command), "{command}");
+        }
+        for command in ["kubectl", "curl", "peer", "nginx"] {
+            assert!(!Component::may_be_called(command), "{command}");
+        }
     }
 
     #[test]

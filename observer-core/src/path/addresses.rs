@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 
-/// Endpoints that are remembered from connections; the oldest goes for a new one.
+/// Addresses that are remembered from connections; the oldest goes for a new one.
 const LEARNED: usize = 64;
 
 /// Where API servers are, and where they dial from. Given by the source or the configuration (kubeconfigs, the endpoints of
@@ -20,41 +20,56 @@ pub struct Addresses {
     pub learned: Learned,
 }
 
-/// Endpoints of API servers that connections showed, the one seen last at the end.
+/// What connections showed of API servers, the one seen last at the end.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Learned(VecDeque<SocketAddr>);
+pub struct Learned {
+    endpoints: VecDeque<SocketAddr>,
+    /// Machines that serve TLS at the port where API servers do.
+    likely: VecDeque<IpAddr>,
+}
 
 impl Addresses {
     /// Whether an API server is reached at `address`.
     #[must_use]
     pub fn is_apiserver(&self, address: SocketAddr) -> bool {
-        self.endpoints.contains(&address) || self.learned.0.contains(&address)
+        self.endpoints.contains(&address) || self.learned.endpoints.contains(&address)
+    }
+
+    /// Whether something that dials from `ip` may be an API server: one is reached there, or most likely is.
+    #[must_use]
+    pub fn may_be_apiserver(&self, ip: IpAddr) -> bool {
+        let endpoints = || self.endpoints.iter().chain(&self.learned.endpoints);
+        self.hosts.contains(&ip) || self.learned.likely.contains(&ip) || endpoints().any(|it| it.ip() == ip)
     }
 
     /// A kubelet or a kube-proxy of this node was seen to use an API server at `address`.
     pub fn learn(&mut self, address: SocketAddr) {
-        if self.endpoints.contains(&address) {
-            return;
+        if !self.endpoints.contains(&address) {
+            remember(&mut self.learned.endpoints, address);
         }
-        let learned = &mut self.learned.0;
-        match learned.iter().position(|known| *known == address) {
-            // Most often it is the last one again.
-            Some(at) if at + 1 == learned.len() => return,
-            Some(at) => drop(learned.remove(at)),
-            None if learned.len() == LEARNED => drop(learned.pop_front()),
-            None => {}
-        }
-        learned.push_back(address);
+    }
+
+    /// TLS was spoken to `ip` at the port of API servers.
+    pub fn suppose(&mut self, ip: IpAddr) {
+        remember(&mut self.learned.likely, ip);
     }
 
     /// Takes what was told anew; what was learned stays.
     pub fn tell(&mut self, told: Self) {
         let learned = core::mem::take(&mut self.learned);
-        *self = told;
-        for address in learned.0 {
-            self.learn(address);
-        }
+        *self = Self { learned, ..told };
     }
+}
+
+fn remember<T: PartialEq>(seen: &mut VecDeque<T>, one: T) {
+    match seen.iter().position(|known| *known == one) {
+        // Most often it is the last one again.
+        Some(at) if at + 1 == seen.len() => return,
+        Some(at) => drop(seen.remove(at)),
+        None if seen.len() == LEARNED => drop(seen.pop_front()),
+        None => {}
+    }
+    seen.push_back(one);
 }
 
 #[cfg(test)]
@@ -72,11 +87,11 @@ mod tests {
             addresses.learn(at(port));
             addresses.learn(at(1));
         }
-        assert_eq!(addresses.learned.0.len(), LEARNED);
+        assert_eq!(addresses.learned.endpoints.len(), LEARNED);
         assert!(addresses.is_apiserver(at(1)) && addresses.is_apiserver(at(100)));
         assert!(!addresses.is_apiserver(at(2)));
         addresses.tell(Addresses { endpoints: HashSet::from([at(1), at(2)]), ..Addresses::default() });
         assert!(addresses.is_apiserver(at(2)) && addresses.is_apiserver(at(100)));
-        assert_eq!(addresses.learned.0.len(), LEARNED - 1);
+        assert!(addresses.may_be_apiserver(at(1).ip()));
     }
 }

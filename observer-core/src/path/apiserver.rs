@@ -54,19 +54,17 @@ pub(super) fn proxied(scene: &Scene<'_>, client: End, forwarded: Forwarded<'_>) 
                 Judgement::of(path, [client.basis(), rests_on]).passed_on(client.sure)
             }
         }
-        // A pod got it, be it as a pod or behind a service.
+        // A pod got it, as a pod or behind a service, or a node: which, nothing shows.
         Forwarded::Upgrade => {
-            let certain = (Confidence::Strong, Evidence::ForwardedFor);
+            let upgrade = (Confidence::Strong, Evidence::ForwardedFor);
             let judged = match scene.server.and_then(|party| party.pod.as_ref()) {
                 Some(_) => Judgement::of(
                     Path::ApiserverToPodProxy,
-                    [client.basis(), certain, (Confidence::Strong, Evidence::ServerPod)],
+                    [client.basis(), upgrade, (Confidence::Weak, Evidence::ServerPod)],
                 ),
-                // Or a node, of which nothing is known.
-                None => Judgement::of(Path::ApiserverToPodProxy, [client.basis(), certain])
-                    .at_most(Confidence::Weak),
+                None => Judgement::of(Path::ApiserverToPodProxy, [client.basis(), upgrade]),
             };
-            judged.passed_on(client.sure)
+            judged.at_most(Confidence::Weak).passed_on(client.sure)
         }
     }
 }
@@ -156,10 +154,18 @@ fn by_transport(scene: &Scene<'_>, client: End, server: End) -> Option<Judgement
             Path::ApiserverToAggregatedApi,
             [client.basis(), server.basis(), state(Confidence::Strong)],
         )),
-        (Offers::Both | Offers::Nothing, Some(false)) if is_pod => Some(Judgement::of(
-            Path::ApiserverToPodProxy,
-            [client.basis(), server.basis(), state(Confidence::Strong)],
-        )),
+        // A kubelet's port would have said so.
+        (Offers::Both, Some(true)) if server.who == Who::Unknown => {
+            Some(Judgement::of(Path::ApiserverToAggregatedApi, [client.basis(), state(Confidence::Weak)]))
+        }
+        // As a pod or behind a service: which, nothing shows.
+        (Offers::Both | Offers::Nothing, Some(false)) if is_pod => Some(
+            Judgement::of(
+                Path::ApiserverToPodProxy,
+                [client.basis(), server.basis(), state(Confidence::Weak)],
+            )
+            .passed_on(Confidence::Strong.min(client.sure)),
+        ),
         (Offers::Both | Offers::Nothing, Some(false)) if server.who == Who::Program => Some(Judgement::of(
             Path::ApiserverToNodeProxy,
             [client.basis(), server.basis(), state(Confidence::Weak)],

@@ -68,9 +68,18 @@ fn by_party(party: Option<&Party>, program: Evidence, pod: Evidence) -> Option<E
         let sure = if named == party::Named::Api { Confidence::Strong } else { Confidence::Certain };
         return Some(End::new(Who::Pod, sure, pod));
     }
-    // A command name alone would not tell a component from a program that took its name.
-    party.process.as_ref()?.executable.as_ref()?;
-    Some(End::new(Who::Program, Confidence::Certain, program))
+    let process = party.process.as_ref()?;
+    if process.executable.is_some() {
+        return Some(End::new(Who::Program, Confidence::Certain, program));
+    }
+    // It ended before it was read. Its control group says that it was in no pod, and no component hides behind another name;
+    // but any program may bear a component's.
+    let is_placed = party.cgroup.is_some() && (party.missing.is_some() || process.start_ticks.is_some());
+    (is_placed && !Component::may_be_called(&process.name)).then_some(End::new(
+        Who::Program,
+        Confidence::Strong,
+        program,
+    ))
 }
 
 /// Who dialled.
@@ -94,6 +103,11 @@ pub(super) fn client(scene: &Scene<'_>) -> End {
 /// Whom the client's certificate names, if one was seen.
 pub(super) fn holder(facts: &Facts) -> Option<Holder> {
     names::client(tls(facts)?.client.certificate.as_ref()?)
+}
+
+/// Whether the client's certificate travelled in the clear.
+pub(super) fn is_certificate_seen(facts: &Facts) -> bool {
+    tls(facts).is_some_and(|tls| tls.client.certificate.is_some())
 }
 
 /// Who was dialled.

@@ -298,10 +298,22 @@ fn to_kubelet(scene: &Scene<'_>, client: End, server: End) -> Option<Judgement> 
         (Who::Pod | Who::Program, _) => {
             Some(Judgement::of(Path::ClientToKubelet, [client.basis(), server.basis()]))
         }
-        // An API server presents a certificate; most others bring a token.
+        // An API server presents a certificate; most others bring a token. One that is named is an API server's, or not.
         (Who::Unknown, Some(given)) => {
-            let path = if given { Path::ApiserverToKubelet } else { Path::ClientToKubelet };
-            Some(Judgement::of(path, [server.basis(), (Confidence::Weak, Evidence::ClientCertificateState)]))
+            let may_be = scene.addresses.may_be_apiserver(scene.client_address.ip());
+            let path = match given {
+                true if may_be => Path::ApiserverToKubelet,
+                true if ends::is_certificate_seen(scene.facts) => Path::ClientToKubelet,
+                true => return None,
+                false if may_be => return None,
+                false => Path::ClientToKubelet,
+            };
+            let state = (Confidence::Weak, Evidence::ClientCertificateState);
+            Some(if may_be {
+                Judgement::of(path, [server.basis(), state, (Confidence::Weak, Evidence::ClientAddress)])
+            } else {
+                Judgement::of(path, [server.basis(), state])
+            })
         }
         _ => None,
     }
@@ -355,7 +367,7 @@ fn to_etcd(scene: &Scene<'_>, client: End, server: End) -> Option<Judgement> {
         return None;
     }
     let path = match scene.server_addresses[1].port() {
-        2379 => Path::ApiserverToEtcd,
+        2379 if scene.addresses.may_be_apiserver(scene.client_address.ip()) => Path::ApiserverToEtcd,
         2380 => Path::EtcdPeer,
         _ => return None,
     };

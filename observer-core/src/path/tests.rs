@@ -290,7 +290,11 @@ fn an_api_server_dials_kubelets_with_a_certificate() {
     known.known.other_nodes = HashSet::from(["10.89.0.2".parse().unwrap()]);
     known.is(Path::ApiserverToKubelet, Strong);
     // On the kubelet's own node nothing of a remote API server is known but its certificate.
-    case(None, component(Kubelet)).tls("", BOTH, Presented).is(Path::ApiserverToKubelet, Weak);
+    case(None, component(Kubelet)).tls("", BOTH, Presented).is_other(Unclear::ClientNotKnown);
+    case(None, component(Kubelet))
+        .tls("", BOTH, Presented)
+        .apiserver_at("10.89.0.1:6443")
+        .is(Path::ApiserverToKubelet, Weak);
     case(None, component(Kubelet))
         .tls("", BOTH, Presented)
         .apiserver_host("10.89.0.1")
@@ -305,6 +309,10 @@ fn others_dial_kubelets_too() {
     case(pod(), component(Kubelet)).tls("", BOTH, Declined).is(Path::ClientToKubelet, Certain);
     case(program(), component(Kubelet)).tls("", BOTH, Presented).is(Path::ClientToKubelet, Certain);
     case(None, component(Kubelet)).tls("", BOTH, Declined).is(Path::ClientToKubelet, Weak);
+    case(None, component(Kubelet))
+        .tls("", BOTH, Presented)
+        .certificates("O=system:masters, CN=kubernetes-admin", "", "")
+        .is(Path::ClientToKubelet, Weak);
     case(None, component(Kubelet))
         .tls("", BOTH, Declined)
         .apiserver_host("10.89.0.1")
@@ -373,7 +381,7 @@ fn anyone_can_claim_to_pass_on_a_request() {
 #[test]
 fn an_upgrade_is_known_by_who_dialled_and_the_pod_that_answered() {
     let known = case(component(KubeApiserver), pod()).upgrade();
-    known.is(Path::ApiserverToPodProxy, Strong);
+    known.is(Path::ApiserverToPodProxy, Weak);
     assert_eq!(known.judge().passed_on, Some(Certain));
     let remote = case(component(KubeApiserver), None).upgrade();
     remote.is(Path::ApiserverToPodProxy, Weak);
@@ -386,11 +394,13 @@ fn an_upgrade_is_known_by_who_dialled_and_the_pod_that_answered() {
 fn behind_tls_a_proxied_request_has_no_name_and_no_certificate() {
     let dials = |server: Option<Party>| case(component(KubeApiserver), server).to("10.244.1.5:8443");
     for state in [NotRequested, Declined] {
-        dials(Some(pod())).tls("", BOTH, state).is(Path::ApiserverToPodProxy, Strong);
+        let to_pod = dials(Some(pod())).tls("", BOTH, state);
+        to_pod.is(Path::ApiserverToPodProxy, Weak);
+        assert_eq!(to_pod.judge().passed_on, Some(Strong));
         dials(None).tls("", BOTH, state).is(Path::ApiserverToPodProxy, Weak);
     }
     let through = case(component(KonnectivityAgent), pod()).tls("", BOTH, NotRequested);
-    through.is(Path::ApiserverToPodProxy, Strong);
+    through.is(Path::ApiserverToPodProxy, Weak);
     assert_eq!(
         server_verified(&through.judge(), Security::ServerTls),
         Some((Verified::No, Basis::ProxyTransport))
@@ -413,6 +423,7 @@ fn webhooks_and_aggregated_apis_differ_in_what_is_offered() {
             dials().tls("hook.example.com", HTTP1, NotRequested).is(Path::ApiserverToWebhook, Strong);
         }
         case(component(client), pod()).tls("", BOTH, Presented).is(Path::ApiserverToAggregatedApi, Strong);
+        case(component(client), None).tls("", BOTH, Presented).is(Path::ApiserverToAggregatedApi, Weak);
         case(component(client), pod()).tls("", HTTP1, NotRequested).is(Path::ApiserverToWebhook, Strong);
         case(component(client), pod()).tls("web.default.svc", BOTH, Declined).is_other(Unclear::SeveralPaths);
     }
@@ -427,7 +438,8 @@ fn the_store_is_dialled_by_api_servers_and_its_own_kind() {
     let to = |client: Option<Party>| case(client, component(Etcd)).to("10.89.0.1:2379");
     to(Some(component(KubeApiserver))).tls("", HTTP2, Presented).is(Path::ApiserverToEtcd, Certain);
     to(Some(component(KubeApiserver))).silent().is(Path::ApiserverToEtcd, Certain);
-    to(None).tls("", HTTP2, Presented).is(Path::ApiserverToEtcd, Weak);
+    to(None).tls("", HTTP2, Presented).apiserver_at("10.89.0.1:6443").is(Path::ApiserverToEtcd, Weak);
+    to(None).tls("", HTTP2, Presented).is_other(Unclear::ClientNotKnown);
     to(Some(program())).tls("", HTTP2, Presented).is_other(Unclear::NoPathFits);
     to(Some(program())).http("/metrics", "curl/8").is(Path::ComponentMetrics, Certain);
     case(component(KubeApiserver), None)
@@ -552,22 +564,39 @@ fn nothing_is_made_of_nothing() {
     case(None, None).to("10.0.0.1:6443").tls("", BOTH, Presented).is_other(Unclear::EndsNotKnown);
     case(None, component(KubeApiserver)).tls("", BOTH, Presented).is_other(Unclear::ClientNotKnown);
     case(program(), program()).http("/", "").is_other(Unclear::NoPathFits);
-    // A name alone is no program.
-    let mut named = program();
-    named.process = process(5, None);
-    case(named, component(KubeApiserver)).tls("", BOTH, Declined).is_other(Unclear::ClientNotKnown);
+}
+
+#[test]
+fn a_program_that_ended_before_it_was_read_is_one_if_nothing_says_otherwise() {
+    let ended = |name: &str, cgroup: Option<&str>| {
+        let process = Process { pid: 5, name: name.to_owned(), ..Process::default() };
+        let missing = Some("process_exited");
+        let cgroup = cgroup.map(str::to_owned);
+        let party = Party { process: Some(process), missing, cgroup, ..Party::default() };
+        case(party, component(KubeApiserver)).tls("", BOTH, Declined)
+    };
+    ended("kubectl", Some("/user.slice")).is(Path::ClientToApiserver, Strong);
+    ended("kubelet", Some("/user.slice")).is_other(Unclear::ClientNotKnown);
+    ended("kubectl", None).is_other(Unclear::ClientNotKnown);
+    let mut noted = ended("kubectl", Some("/user.slice"));
+    noted.client.as_mut().unwrap().missing = None;
+    noted.is_other(Unclear::ClientNotKnown);
 }
 
 #[test]
 fn a_port_alone_is_weak_and_never_more() {
     for (port, path, state) in [
-        (10250, Path::ApiserverToKubelet, Presented),
         (10250, Path::ClientToKubelet, Declined),
-        (2379, Path::ApiserverToEtcd, Presented),
         (2380, Path::EtcdPeer, Presented),
         (8132, Path::Konnectivity, Presented),
     ] {
         case(None, None).to(&format!("10.0.0.1:{port}")).tls("", BOTH, state).is(path, Weak);
+    }
+    for (port, path) in [(10250, Path::ApiserverToKubelet), (2379, Path::ApiserverToEtcd)] {
+        let mut case = case(None, None).to(&format!("10.0.0.1:{port}")).tls("", BOTH, Presented);
+        case.is_other(Unclear::EndsNotKnown);
+        case.known.suppose("10.89.0.1".parse().unwrap());
+        case.is(path, Weak);
     }
     case(None, None).to("10.0.0.1:10255").http("/metrics", "").is(Path::KubeletReadOnly, Weak);
 }

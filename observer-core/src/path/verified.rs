@@ -37,7 +37,7 @@ pub enum Basis {
 pub fn server_verified(judged: &Judgement, security: Security) -> Option<(Verified, Basis)> {
     let is_tls = matches!(security, Security::MutualTls | Security::ServerTls | Security::Tls);
     match judged.path {
-        _ if !is_tls || !judged.is_sound() => None,
+        _ if !is_tls || !(judged.is_sound() || judged.is_passed_on()) => None,
         Path::ApiserverToPodProxy | Path::ApiserverToServiceProxy | Path::ApiserverToNodeProxy => {
             Some((Verified::No, Basis::ProxyTransport))
         }
