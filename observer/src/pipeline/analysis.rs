@@ -118,6 +118,7 @@ impl WireShard {
             origin,
             party: None,
             subflow: false,
+            paired: false,
             client_isn,
             server_isn,
         };
