@@ -5,7 +5,7 @@ use crate::layout::record;
 
 record! {
     /// A watched socket's connection becomes known. On the lifecycle ring, before everything else of it.
-    pub struct Announcement: 240 {
+    pub struct Announcement: 248 {
         /// [`crate::WIRE_VERSION`].
         pub version: u16,
         /// [`crate::kind::ANNOUNCEMENT`].
@@ -58,5 +58,7 @@ record! {
         pub options: [u32; 10],
         /// Kernel time of the SYN that the socket sent; 0 if that was not seen, or is the packet itself.
         pub opened: u64,
+        /// Cookie of the listener that answered, if it is a watched one of this node; 0 otherwise.
+        pub peer: u64,
     }
 }

@@ -5,7 +5,7 @@ use crate::layout::record;
 record! {
     /// The one configuration entry. A change of anything that scope rests on goes with a new `generation`, which makes
     /// every socket decide again at its next data packet.
-    pub struct Config: 64 {
+    pub struct Config: 72 {
         /// Number of this configuration, never 0 (a socket that has not decided yet has 0).
         pub generation: u32,
         /// 1: every TCP connection is watched (`--scope all`).
@@ -22,6 +22,10 @@ record! {
         pub budget: u32,
         /// Bytes a second copied for a connection whose requests are read on.
         pub request_rate: u32,
+        /// Bytes copied of it beyond the place that user space has read to.
+        pub request_window: u32,
+        /// 1: of a connection with both ends here, the end that dialled tells the bytes for both.
+        pub pairs: u32,
         /// Bytes in the lifecycle ring from which handshake records are given up.
         pub shed_from: u64,
         /// Bytes in a ring from which the reader is woken at once.

@@ -71,6 +71,8 @@ pub mod mark {
     pub const MULTIPATH: u32 = 4096;
     /// The SYN that the socket sent joins a Multipath TCP connection (MP_JOIN, RFC 8684, section 3.2).
     pub const JOINS: u32 = 8192;
+    /// The end that dialled is on this node too and tells the bytes; of this end come its announcement and its end.
+    pub const PAIRED: u32 = 16384;
 }
 
 /// Bits of a payload record's `flags`.
@@ -113,7 +115,7 @@ record! {
     /// What the kernel programs keep with a socket. It is cloned from a listener to the sockets accepted from it, so
     /// that a child knows its listener and its owner. Each flag is a byte of its own: the two directions of a socket
     /// run at the same time, and a byte is written whole.
-    pub struct SocketState: 216 {
+    pub struct SocketState: 232 {
         /// Cookie of the socket that this was written for: another one than the socket's own on a fresh clone. 0 until
         /// the first packet.
         pub cookie: u64,
@@ -191,6 +193,16 @@ record! {
         pub multipath: u8,
         /// 1: the SYN that went out joins a Multipath TCP connection.
         pub joins: u8,
+        /// [`crate::Window::start`].
+        pub window: u32,
+        /// 1: `window` is set.
+        pub has_window: u8,
+        /// 1: the end that dialled is on this node and tells the bytes.
+        pub paired: u8,
+        /// Always 0.
+        pub padding: [u8; 2],
+        /// [`crate::Window::since`].
+        pub window_since: u64,
         /// Kernel time of the first SYN that went out.
         pub opened: u64,
         /// Where the first packet really went or came from; port 0 if none was seen.

@@ -53,6 +53,7 @@ fn open(packet: &Packet<'_>, key: FaceKey, direction: Direction, isns: [Option<u
         role: Role::Wire,
         origin,
         subflow: false,
+        paired: false,
         client_isn: isns[0],
         server_isn: isns[1],
         party: None,

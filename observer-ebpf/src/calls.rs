@@ -137,6 +137,7 @@ unsafe fn unanswered(socket: *mut SocketState) {
             state::SYN_SENT,
             now,
             &ends,
+            0,
         ) {
             tell::event(
                 socket,
@@ -182,6 +183,8 @@ unsafe fn forget(socket: *mut SocketState) {
         (*socket).lost_bytes = 0;
         (*socket).skipped_bytes = 0;
         (*socket).rate_used = 0;
+        (*socket).has_window = 0;
+        (*socket).paired = 0;
     }
 }
 

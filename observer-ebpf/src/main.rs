@@ -20,6 +20,7 @@ mod ends;
 mod headers;
 mod maps;
 mod packets;
+mod pairs;
 mod payload;
 mod ring;
 mod rules;

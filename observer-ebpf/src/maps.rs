@@ -4,7 +4,7 @@ use aya_ebpf::Global;
 use aya_ebpf::bindings::BPF_F_NO_PREALLOC;
 use aya_ebpf::btf_maps::{Array, HashMap, LpmTrie, PerCpuArray, RingBuf};
 use aya_ebpf::macros::btf_map;
-use observer_common::{Config, Counters, OwnerRule, WakeSwitch};
+use observer_common::{Config, Counters, OwnerRule, PAIRS, Pair, WakeSwitch};
 
 /// Entries are made by user space alone, so nothing is allocated in a hook and an empty map costs nothing.
 const LAZY: usize = BPF_F_NO_PREALLOC as usize;
@@ -57,7 +57,11 @@ pub static ADDRESSES: LpmTrie<[u32; 4], u32, 16384> = LpmTrie::new();
 #[btf_map]
 pub static OWNERS: HashMap<u64, OwnerRule, 65536, LAZY> = HashMap::new();
 
-/// What user space wants done with a connection from now on, by face key; read on the copy path and then kept with
-/// the socket.
+/// What user space wants done with a connection from now on ([`observer_common::Wish`]), by face key; read on the copy
+/// path and then kept with the socket.
 #[btf_map]
-pub static FEEDBACK: HashMap<u64, u32, 65536, LAZY> = HashMap::new();
+pub static FEEDBACK: HashMap<u64, u64, 65536, LAZY> = HashMap::new();
+
+/// Handshakes between two sockets of this node, by [`Pair::slot`].
+#[btf_map]
+pub static HANDSHAKES: Array<Pair, PAIRS> = Array::new();

@@ -11,6 +11,7 @@ use observer_common::{Config, Facts, Mode, SocketState, decide, direction, flag,
 use crate::ends::{packet_ends, read, socket_ends};
 use crate::headers::{self, ACK, FIN, Headers, RST, SYN, Unread};
 use crate::maps::CONFIG;
+use crate::pairs;
 use crate::payload::{self, Plan};
 use crate::ring;
 use crate::rules::Maps;
@@ -137,6 +138,14 @@ unsafe fn on_listener<const DIRECTION: u8>(
             }
             why = reach::ADDRESS;
         }
+        let told = if DIRECTION == direction::OUT {
+            headers.flags & (SYN | ACK) == SYN | ACK && pairs::answers(socket, headers)
+        } else {
+            headers.flags & SYN == 0 && pairs::is_told(headers)
+        };
+        if told {
+            return None;
+        }
         let now = bpf_ktime_get_ns();
         tell::handshake(skb, socket, config, headers, DIRECTION, why, now, &ends);
         if headers.len == 0 || DIRECTION != direction::IN {
@@ -144,6 +153,7 @@ unsafe fn on_listener<const DIRECTION: u8>(
         }
         Some(Plan {
             key: (*socket).cookie,
+            unwanted: 0,
             allowed: headers.len,
             last: 0,
             now,
@@ -198,11 +208,12 @@ unsafe fn on_connection<const DIRECTION: u8>(
             if !in_scope::<DIRECTION>(sk, socket, config, headers, state, now) {
                 return None;
             }
-            if DIRECTION == direction::OUT
-                && headers.flags & (SYN | ACK) == SYN
-                && waits(skb, socket, headers, now)
-            {
-                return None;
+            if DIRECTION == direction::OUT && headers.flags & (SYN | ACK) == SYN {
+                if waits(skb, socket, headers, now) {
+                    pairs::dialled(socket, config);
+                    return None;
+                }
+                pairs::repeated(socket);
             }
         }
         let Some(tcp) = Tcp::read(bpf_tcp_sock(sk)) else {
@@ -222,11 +233,23 @@ unsafe fn on_connection<const DIRECTION: u8>(
         }
         let mut told = false;
         if (*socket).announced == 0 {
+            let mut peer = 0;
+            if (*socket).role == role::CLIENT {
+                if DIRECTION == direction::IN && syn {
+                    peer = pairs::answered(socket, headers);
+                }
+            } else if (*socket).has_isn_local & (*socket).has_isn_remote != 0 && (*socket).late == 0 {
+                pairs::accepted(socket);
+            }
             let ends = socket_ends(sk);
-            told = tell::announce::<true>(skb, socket, headers, DIRECTION, state, now, &ends);
+            told = tell::announce::<true>(skb, socket, headers, DIRECTION, state, now, &ends, peer);
+            if told && peer != 0 {
+                pairs::told(socket);
+            }
         }
-        // The announcement itself tells a SYN.
-        if headers.flags & (FIN | RST) != 0 || (syn && !told && headers.flags & ACK != 0) {
+        // The announcement itself tells a SYN. Where the other end tells the bytes, it tells its FIN too.
+        let fin = headers.flags & FIN != 0 && !((*socket).paired != 0 && DIRECTION == direction::IN);
+        if fin || headers.flags & RST != 0 || (syn && !told && headers.flags & ACK != 0) {
             tell::event(socket, headers, DIRECTION, state, 0, now, &tcp);
         }
         if headers.len == 0 || (*socket).mode == Mode::ENOUGH {

@@ -19,7 +19,9 @@ const FULL: u32 = 5;
 /// What is to be copied of a segment, and what its records say besides the bytes.
 pub struct Plan {
     pub key: u64,
-    /// Bytes to copy, from the first on; at least 1.
+    /// Bytes at the front that nobody wants.
+    pub unwanted: u32,
+    /// Up to where bytes are to be copied; at least 1 more than `unwanted`.
     pub allowed: u32,
     /// 1: the budget ends with what is copied.
     pub last: u64,
@@ -46,6 +48,7 @@ pub unsafe fn copy(
     let allowed = forget(plan.allowed.into(), zero);
     let plan = Plan {
         key: forget(plan.key, zero),
+        unwanted: plan.unwanted,
         allowed: plan.allowed,
         last: forget(plan.last, zero),
         now: forget(plan.now, zero),
@@ -55,12 +58,12 @@ pub unsafe fn copy(
     };
     // A mapping of Multipath TCP goes with the first piece, as if the payload began with it.
     let mut options = headers.payload.wrapping_sub(headers.tcp.wrapping_add(20));
-    if options <= PLAIN_OPTIONS || options > OPTIONS_MAX as u32 {
+    if options <= PLAIN_OPTIONS || options > OPTIONS_MAX as u32 || plan.unwanted != 0 {
         options = 0;
     }
     let lead = forget(options.into(), zero);
     let allowed = forget(allowed.wrapping_add(lead), zero);
-    let mut done: u64 = zero;
+    let mut done = forget(plan.unwanted.into(), zero);
     let mut options = forget(lead, zero);
     let mut pieces = 0;
     while pieces < FULL && allowed.wrapping_sub(done) > u64::from(CLASSES[3]) {

@@ -71,6 +71,7 @@ pub unsafe fn in_scope<const DIRECTION: u8>(
             (*socket).mode = Mode::COPY;
             if was == Mode::UNWATCHED && !first && headers.flags & SYN == 0 {
                 (*socket).late = 1;
+                (*socket).paired = 0;
                 (*socket).has_base_in = 0;
                 (*socket).has_base_out = 0;
                 (*socket).has_isn_local = 0;

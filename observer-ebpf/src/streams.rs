@@ -2,7 +2,9 @@
 
 use core::ptr::addr_of_mut;
 
-use observer_common::{Budget, Config, Mode, Rate, SocketState, direction, face_key, offset_from, role};
+use observer_common::{
+    Budget, Config, Mode, Rate, SocketState, Window, Wish, direction, face_key, offset_from, role,
+};
 
 use crate::headers::{Headers, SYN};
 use crate::maps::FEEDBACK;
@@ -73,28 +75,37 @@ pub unsafe fn plan<const DIRECTION: u8>(
     unsafe {
         let key = face_key((*socket).cookie, (*socket).epoch);
         if let Some(wanted) = FEEDBACK.get(&key) {
-            (*socket).mode = *wanted as u8;
+            wished::<DIRECTION>(socket, config, headers, now, Wish::decode(*wanted));
         }
         let mode = (*socket).mode;
+        let mut unwanted = 0;
         let (allowed, last) = if mode == Mode::REQUESTS {
-            let to_server = match (*socket).role {
-                role::CLIENT => DIRECTION == direction::OUT,
-                role::SERVER => DIRECTION == direction::IN,
-                _ => true,
-            };
-            if !to_server {
+            if !to_server::<DIRECTION>(socket) {
                 return None;
             }
+            if (*socket).has_window != 0 {
+                let mut window = Window { start: (*socket).window, since: (*socket).window_since };
+                let portion = window.portion(now, headers.seq, headers.len, config.request_window);
+                (*socket).window = window.start;
+                (*socket).window_since = window.since;
+                if portion.unwanted >= headers.len {
+                    return None;
+                }
+                unwanted = portion.unwanted;
+                if portion.beyond {
+                    skipped(socket, headers.len.wrapping_sub(unwanted));
+                    return None;
+                }
+            }
             let mut rate = Rate { since: (*socket).rate_since, used: (*socket).rate_used };
-            let allowed = rate.take(now, headers.len, config.request_rate);
+            let allowed = rate.take(now, headers.len.wrapping_sub(unwanted), config.request_rate);
             (*socket).rate_since = rate.since;
             (*socket).rate_used = rate.used;
             if allowed == 0 {
-                (*socket).skipped_bytes += u64::from(headers.len);
-                ring::count(|counters| addr_of_mut!((*counters).bytes_skipped), u64::from(headers.len));
+                skipped(socket, headers.len.wrapping_sub(unwanted));
                 return None;
             }
-            (allowed, false)
+            (headers.len, false)
         } else if mode == Mode::COPY {
             let (base, spent) = if DIRECTION == direction::OUT {
                 ((*socket).base_out, (*socket).spent_out)
@@ -120,6 +131,63 @@ pub unsafe fn plan<const DIRECTION: u8>(
         if allowed == 0 {
             return None;
         }
-        Some(Plan { key, allowed, last: last.into(), now, rcv_nxt, role: (*socket).role, flags: 0 })
+        Some(Plan { key, unwanted, allowed, last: last.into(), now, rcv_nxt, role: (*socket).role, flags: 0 })
     }
+}
+
+/// Whether a packet travels to the server; of a socket whose role is not known either way may be that.
+#[inline(always)]
+unsafe fn to_server<const DIRECTION: u8>(socket: *mut SocketState) -> bool {
+    // SAFETY: the caller checked the pointer.
+    match unsafe { (*socket).role } {
+        role::CLIENT => DIRECTION == direction::OUT,
+        role::SERVER => DIRECTION == direction::IN,
+        _ => true,
+    }
+}
+
+/// Takes a wish over into the socket's state.
+#[inline(always)]
+unsafe fn wished<const DIRECTION: u8>(
+    socket: *mut SocketState,
+    config: &Config,
+    headers: &Headers,
+    now: u64,
+    wish: Wish,
+) {
+    // SAFETY: the caller checked the pointer.
+    unsafe {
+        (*socket).mode = wish.mode;
+        let Some(from) = wish.from else { return };
+        // The place is one of the direction to the server, which has to be known for it.
+        if (*socket).role == role::UNKNOWN || !to_server::<DIRECTION>(socket) {
+            return;
+        }
+        if (*socket).has_window != 0 {
+            let mut window = Window { start: (*socket).window, since: (*socket).window_since };
+            window.advance(from, now);
+            (*socket).window = window.start;
+            (*socket).window_since = window.since;
+            return;
+        }
+        (*socket).has_window = 1;
+        (*socket).window = from;
+        (*socket).window_since = now;
+        // Between the end of the budget and the arrival of the wish nothing was copied.
+        let base = if DIRECTION == direction::OUT { (*socket).base_out } else { (*socket).base_in };
+        let copied = base.wrapping_add(config.budget);
+        let first = if from.wrapping_sub(copied).cast_signed() > 0 { from } else { copied };
+        let passed = headers.seq.wrapping_sub(first);
+        if passed.cast_signed() > 0 {
+            skipped(socket, passed);
+        }
+    }
+}
+
+/// Bytes that may be requests are not copied.
+#[inline(always)]
+unsafe fn skipped(socket: *mut SocketState, bytes: u32) {
+    // SAFETY: the caller checked the pointer.
+    unsafe { (*socket).skipped_bytes += u64::from(bytes) };
+    ring::count(|counters| unsafe { addr_of_mut!((*counters).bytes_skipped) }, bytes.into());
 }

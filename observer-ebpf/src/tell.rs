@@ -35,6 +35,7 @@ unsafe fn marks(socket: *const SocketState) -> u32 {
             | bit((*socket).fin_in, mark::FIN_IN)
             | bit((*socket).multipath, mark::MULTIPATH)
             | bit((*socket).joins, mark::JOINS)
+            | bit((*socket).paired, mark::PAIRED)
     }
 }
 
@@ -49,6 +50,7 @@ pub unsafe fn announce<const PACKET: bool>(
     state: u8,
     now: u64,
     ends: &Ends,
+    peer: u64,
 ) -> bool {
     const SIZE: u64 = Announcement::SIZE as u64;
     let place = Ring::Lifecycle.reserve(SIZE, socket, 0);
@@ -86,6 +88,7 @@ pub unsafe fn announce<const PACKET: bool>(
         (*record).wire = (*socket).wire;
         (*record).dialled = (*socket).dialled;
         (*record).opened = (*socket).opened;
+        (*record).peer = peer;
         Ring::Lifecycle.submit(place, SIZE);
         (*socket).announced = 1;
     }

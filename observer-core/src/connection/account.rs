@@ -160,7 +160,8 @@ impl Context {
             Origin::MidStream { reason, .. } => Some(reason),
         });
         if facts.verdict.security == Security::Unknown && own.reason.is_none() {
-            own.reason = Some(Reason::NotRecognized);
+            // Without any facts it was for the other end to tell them, and that end is not known.
+            own.reason = Some(if known.facts.is_some() { Reason::NotRecognized } else { Reason::Lost });
         }
         if let Some(tls) = &facts.tls {
             event.tls = Some(Arc::clone(&tls.0));

@@ -200,7 +200,7 @@ impl Joiner {
                 self.now = self.now.max(lost.time);
                 self.losses.add(&lost);
             }
-            Report::Enough(_) | Report::RequestsOnly(_) => {}
+            Report::Enough(_) | Report::RequestsOnly { .. } => {}
         }
     }
 
@@ -530,6 +530,7 @@ mod tests {
                 role,
                 origin: Origin::Handshake,
                 subflow: false,
+                paired: false,
                 client_isn: None,
                 server_isn: None,
                 party,
@@ -786,6 +787,19 @@ mod tests {
         assert_eq!(bench.actions(), BOTH);
         bench.close(2, 600, 1);
         assert_eq!(bench.events.len(), 2);
+    }
+
+    #[test]
+    fn an_end_whose_other_end_was_to_tell_and_did_not_is_unknown_for_a_loss() {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.close(1, 10, 1);
+        bench.advance(1000);
+        assert_eq!(bench.actions(), BOTH);
+        for event in &bench.events {
+            assert_eq!(event.control_plane.security, Some(Security::Unknown));
+            assert_eq!(event.control_plane.reason, Some(Reason::Lost));
+        }
     }
 
     #[test]

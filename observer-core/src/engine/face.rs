@@ -13,6 +13,13 @@ use crate::time::Timestamp;
 /// before the other end was watched.
 const PASSING: u8 = 8;
 
+/// How far the reading of requests goes on before the source is told again, and the shortest rest of a body that it is
+/// told to pass over, bytes.
+const STEP: u32 = 16 << 10;
+
+/// How far ahead the source is told at most, bytes: sequence numbers are compared modulo 2^32.
+const FURTHEST: u64 = 1 << 30;
+
 /// How far the analysis of a face has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stage {
@@ -53,6 +60,8 @@ pub(super) struct Face {
     pub(super) reading_given_up: bool,
     /// What `held` was when it was last added to the engine's sum.
     pub(super) accounted: usize,
+    /// The sequence number from which the requests are wanted, as it was last told.
+    wanted_from: Option<u32>,
     origin: Origin,
     /// The socket that dialled, if it is one.
     client: bool,
@@ -85,6 +94,7 @@ impl Face {
             closed: None,
             reading_given_up: false,
             accounted: 0,
+            wanted_from: None,
             origin: opened.origin,
             client: opened.role == Role::Client,
             passing: if opened.origin == Origin::Handshake || opened.role == Role::Wire {
@@ -98,6 +108,10 @@ impl Face {
             flow: Flow::new(opening, opened.time, flow::Limits::default()),
             talk: Talk::Unspoken,
         };
+        if opened.paired {
+            face.stage = Stage::Classified;
+            face.stop();
+        }
         for (direction, isn) in
             [(Direction::ToServer, opened.client_isn), (Direction::ToClient, opened.server_isn)]
         {
@@ -143,6 +157,26 @@ impl Face {
         }
         self.turned = !self.turned;
         false
+    }
+
+    /// From where on the requests are wanted, if that has to be told again: the reading went on, or a body can be passed
+    /// over.
+    pub(super) fn wants_from(&mut self) -> Option<u32> {
+        // Where the direction is a guess, a sequence number of it means nothing to the source.
+        let Talk::Read(conversation) = &self.talk else { return None };
+        if !self.handshake || self.turned {
+            return None;
+        }
+        let unwanted = conversation.unwanted(Direction::ToServer);
+        if unwanted >= u64::from(STEP) {
+            self.flow.skip(Direction::ToServer, unwanted.min(FURTHEST));
+        }
+        let from = self.flow.wanted_from(Direction::ToServer)?;
+        let due = self.wanted_from.is_none_or(|told| {
+            let ahead = from.wrapping_sub(told);
+            (STEP..1 << 31).contains(&ahead)
+        });
+        due.then(|| *self.wanted_from.insert(from))
     }
 
     /// The source lost something of this face.
@@ -295,8 +329,10 @@ impl Delivery for Ear<'_> {
             }
             return;
         }
-        self.missing.gaps = self.missing.gaps.saturating_add(1);
-        self.missing.bytes = self.missing.bytes.saturating_add(length);
+        if why != Gap::Skipped {
+            self.missing.gaps = self.missing.gaps.saturating_add(1);
+            self.missing.bytes = self.missing.bytes.saturating_add(length);
+        }
         self.tell(|conversation| Dissector::gap(conversation, direction, length, why));
     }
 

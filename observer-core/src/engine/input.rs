@@ -67,6 +67,9 @@ pub struct Opened {
     /// It is a further subflow of a Multipath TCP connection (MP_JOIN, RFC 8684 section 3.2), which carries a part of
     /// its parent's bytes.
     pub subflow: bool,
+    /// The other face of the connection is known to the source too and shows all its bytes; of this one come no segments
+    /// with payload. It has no verdict of its own.
+    pub paired: bool,
     /// Initial sequence number of the end that dialled, where the source knows it and will give no segment that shows it.
     pub client_isn: Option<u32>,
     /// Likewise of the end that listened.

@@ -106,8 +106,14 @@ pub enum Report {
     },
     /// No further payload of this face can add anything: the source may stop copying.
     Enough(FaceKey),
-    /// Of this face only the requests are still worth reading.
-    RequestsOnly(FaceKey),
+    /// Of this face only the requests are still worth reading. Told again as the reading goes on.
+    RequestsOnly {
+        /// Which face.
+        key: FaceKey,
+        /// The sequence number from which they are: what lies before it in the direction to the server was read, or is the
+        /// body of a request that was. `None` where the source's direction is a guess.
+        from: Option<u32>,
+    },
     /// The source lost something.
     Lost(Lost),
 }

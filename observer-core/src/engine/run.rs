@@ -206,7 +206,8 @@ impl Engine {
         let face = Face::new(&opened);
         let key = opened.key;
         out(Report::Opened(Box::new(opened)));
-        let index = self.faces.insert(face, List::Silent);
+        let list = if face.is_read() { List::Silent } else { List::Settled };
+        let index = self.faces.insert(face, list);
         if let Some(before) = self.index.insert(key, index) {
             // A source that names two faces alike has broken its promise; the first one is closed, not mixed in.
             self.close(before, out);
@@ -241,7 +242,8 @@ impl Engine {
         if face.stage == Stage::Classified {
             if undecided && face.progress == Progress::Reading {
                 // It was silent for so long that this was its verdict, and speaks after all.
-                out(Report::RequestsOnly(face.key));
+                let from = face.wants_from();
+                out(Report::RequestsOnly { key: face.key, from });
                 if let Some(facts) = face.facts(&mut self.memory) {
                     out(Report::Learned { key: face.key, facts });
                 }
@@ -249,6 +251,10 @@ impl Engine {
             tell_requests(face, segment.time, out);
             if face.progress == Progress::Decided && face.is_read() {
                 self.hear_out(index, out);
+            } else if direction == Direction::ToServer
+                && let Some(from) = face.wants_from()
+            {
+                out(Report::RequestsOnly { key: face.key, from: Some(from) });
             }
             self.put_by_reading(index, open);
             self.account(index, out);
@@ -317,7 +323,8 @@ impl Engine {
         let open = face.closed.is_none();
         let reading = face.progress == Progress::Reading && !face.conflict();
         if reading {
-            out(Report::RequestsOnly(key));
+            let from = face.wants_from();
+            out(Report::RequestsOnly { key, from });
         } else {
             out(Report::Enough(key));
             face.stop();

@@ -11,6 +11,8 @@ pub(super) struct Backlog {
     pub(super) history: History,
     /// When the hole in front was noticed: flow segments so far, and time.
     pub(super) waiting: Option<(u32, Timestamp)>,
+    /// Key of the first byte that is wanted; what does not come before it is not missed.
+    pub(super) wanted: u64,
 }
 
 impl Backlog {

@@ -36,6 +36,8 @@ pub enum Gap {
     Overflow,
     /// Two segments carried different bytes for the same place in the stream, so none can be trusted.
     Conflict,
+    /// Nobody wanted them ([`Flow::skip`]).
+    Skipped,
 }
 
 /// How one direction of a connection ended.

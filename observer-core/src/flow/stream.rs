@@ -120,7 +120,7 @@ impl Stream {
         if !self.started {
             return from <= ORIGIN.max(self.acked) + WINDOW && to + WINDOW >= ORIGIN;
         }
-        from <= receiver + WINDOW && to + WINDOW >= receiver && to >= self.zero
+        from <= receiver.max(self.wanted()) + WINDOW && to + WINDOW >= receiver && to >= self.zero
     }
 
     /// The number of bytes of this stream that an acknowledgement `mark` covers.
@@ -209,6 +209,23 @@ impl Stream {
         self.stopped
     }
 
+    /// The next `length` bytes are not wanted.
+    pub(super) fn skip(&mut self, length: u64) {
+        if self.started && !self.stopped {
+            self.backlog.get_or_insert_default().wanted = self.next + length;
+        }
+    }
+
+    /// Key of the first byte that is wanted.
+    fn wanted(&self) -> u64 {
+        self.next.max(self.backlog.as_ref().map_or(0, |backlog| backlog.wanted))
+    }
+
+    /// Its sequence number, if it is known where the stream stands.
+    pub(super) fn wanted_from(&self) -> Option<u32> {
+        self.started.then(|| self.seq(self.wanted()))
+    }
+
     pub(super) fn lost(&mut self) {
         self.lossy = true;
     }
@@ -236,9 +253,11 @@ impl Stream {
     }
 
     fn tell_gap(&mut self, direction: Direction, length: u64, why: Gap, out: &mut impl Delivery) {
-        let trouble = self.trouble();
-        trouble.gaps = trouble.gaps.saturating_add(1);
-        trouble.missing += length;
+        if why != Gap::Skipped {
+            let trouble = self.trouble();
+            trouble.gaps = trouble.gaps.saturating_add(1);
+            trouble.missing += length;
+        }
         out.gap(direction, length, why);
     }
 

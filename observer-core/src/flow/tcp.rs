@@ -275,6 +275,19 @@ impl Flow {
         self.streams[direction.index()].lost();
     }
 
+    /// The next `length` bytes of `direction` are not wanted: those that do not come are told as [`super::Gap::Skipped`]
+    /// as soon as something comes behind them.
+    pub fn skip(&mut self, direction: Direction, length: u64) {
+        self.streams[direction.index()].skip(length);
+    }
+
+    /// The sequence number of the next byte of `direction` that is wanted; `None` if it is not known where the direction
+    /// stands.
+    #[must_use]
+    pub fn wanted_from(&self, direction: Direction) -> Option<u32> {
+        self.streams[direction.index()].wanted_from()
+    }
+
     /// No more bytes are wanted in `direction`: from here on the flow only counts, and holds nothing.
     pub fn stop(&mut self, direction: Direction) {
         self.streams[direction.index()].stop();

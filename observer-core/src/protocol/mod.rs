@@ -64,6 +64,11 @@ pub trait Dissector {
     fn conclude(&mut self, reason: Reason);
     /// The verdict as it stands.
     fn verdict(&self) -> Verdict;
+    /// How many of the next bytes of `direction` can add nothing, whatever they are: the rest of a body whose length is
+    /// known.
+    fn unwanted(&self, _direction: Direction) -> u64 {
+        0
+    }
     /// Bytes of heap held, roughly; constant time.
     fn held(&self) -> usize;
 }

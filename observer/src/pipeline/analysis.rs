@@ -119,6 +119,7 @@ impl WireShard {
             origin,
             party: None,
             subflow: false,
+            paired: false,
             client_isn,
             server_isn,
         };

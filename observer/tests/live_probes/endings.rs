@@ -5,13 +5,12 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use observer_core::engine::{Ending, Role};
-use observer_core::flow::{Direction, Flags};
+use observer_core::flow::Direction;
 
-use crate::giant;
 use crate::heard::watch;
 use crate::namespace::Namespace;
 use crate::needs_probes;
-use crate::socket::{Socket, reset_on_close};
+use crate::socket::reset_on_close;
 
 #[test]
 fn a_refused_connection_says_so() {
@@ -128,73 +127,4 @@ fn bytes_after_a_half_close_are_heard() {
         assert_eq!(log.stream(face.key, Direction::ToServer), b"ask");
         assert_eq!(log.stream(face.key, Direction::ToClient), [b'y'; 5000]);
     }
-}
-
-#[test]
-fn a_giant_segment_is_cut_into_pieces_that_fit_together() {
-    needs_probes!();
-    let namespace = Namespace::new();
-    // Beyond 64 KiB where the kernel can (IPv6: 5.19, IPv4: 6.3); elsewhere the largest there is.
-    let allowed = namespace.run(|| giant::allow(180_000));
-    for (address, beyond) in ["[::1]:17106", "127.0.0.1:17106"].into_iter().zip(allowed) {
-        let longest = giant_segments(&namespace, address.parse().unwrap());
-        println!("measured: longest segment to {address}: {longest} bytes");
-        // How much is sent at once is the kernel's choice, and a piece is no longer than the largest that is copied: that
-        // it was beyond is not asserted.
-        if !beyond {
-            println!("measured: this kernel sends no more than 64 KiB at once to {address}");
-        }
-    }
-}
-
-/// Sends 900,000 bytes and holds every piece heard against them. The longest segment.
-fn giant_segments(namespace: &Namespace, address: SocketAddr) -> u32 {
-    let mut settings = observer::source::ebpf::Settings { budget: 1 << 20, ..Default::default() };
-    settings.scope.ports.insert(address.port());
-    let (live, ear) = crate::heard::watch_with(&settings);
-    let sent: Vec<u8> =
-        (0..900_000_u32).map(|index| (index.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
-    namespace.run(|| {
-        let socket = Socket::new(address, 0).unwrap();
-        socket.bind(address).unwrap();
-        let listener = socket.listen(1).unwrap();
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                namespace.enter();
-                TcpStream::connect(address).unwrap().write_all(&sent).unwrap();
-            });
-            let mut received = Vec::new();
-            listener.accept().unwrap().0.read_to_end(&mut received).unwrap();
-            assert!(received == sent);
-        });
-    });
-    ear.wait("both ends", |log| log.closed.len() == 2);
-    let log = ear.log();
-    let counters = live.counters().unwrap();
-    println!("{counters:?}");
-    for face in &log.opened {
-        // Every byte is accounted for: copied, or told as cut off.
-        let mut at = 0_usize;
-        let base = log
-            .segments
-            .iter()
-            .find(|heard| heard.key == face.key && heard.flags.contains(Flags::SYN))
-            .unwrap()
-            .seq
-            .wrapping_add(1);
-        let mut mine: Vec<_> = log
-            .segments
-            .iter()
-            .filter(|heard| heard.key == face.key && heard.direction == Direction::ToServer && heard.len > 0)
-            .collect();
-        mine.sort_by_key(|heard| heard.seq.wrapping_sub(base));
-        for heard in mine {
-            let offset = heard.seq.wrapping_sub(base) as usize;
-            assert!(offset <= at, "a hole at {at}");
-            assert_eq!(heard.payload, sent[offset..offset + heard.payload.len()]);
-            at = at.max(offset + heard.len as usize);
-        }
-        assert_eq!(at, sent.len());
-    }
-    log.segments.iter().map(|heard| heard.len).max().unwrap_or_default()
 }

@@ -180,7 +180,19 @@ pub(crate) fn watch(ports: &[u16]) -> (Live<Ear>, Ear) {
     watch_with(&settings)
 }
 
+/// Each end tells all that it sees, also where both are on this node: what a peer elsewhere would show.
 pub(crate) fn watch_with(settings: &Settings) -> (Live<Ear>, Ear) {
+    start(&Settings { pairs: false, ..settings.clone() })
+}
+
+/// Watches `ports`; where both ends are on this node, the one that dialled tells the bytes.
+pub(crate) fn watch_pairs(ports: &[u16]) -> (Live<Ear>, Ear) {
+    let mut settings = Settings::default();
+    settings.scope.ports.extend(ports);
+    start(&settings)
+}
+
+fn start(settings: &Settings) -> (Live<Ear>, Ear) {
     let ear = Ear::default();
     let live = Live::start(settings, ear.clone()).unwrap_or_else(|error| {
         let text = error.to_string();

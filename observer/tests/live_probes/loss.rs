@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use observer::source::ebpf::{Announced, Hear, Live, Settings};
 use observer_core::connection::Party;
-use observer_core::engine::{Input, Role};
+use observer_core::engine::{Input, Opened, Role};
 use observer_core::flow::Direction;
 
 use crate::heard::{Ear, received, watch_with};
@@ -89,9 +89,16 @@ impl Hear for Halting {
 #[test]
 fn with_the_reader_stopped_every_loss_is_counted_and_told() {
     needs_probes!();
+    for (pairs, port) in [(false, PORT + 1), (true, PORT + 3)] {
+        reader_stopped(pairs, port);
+    }
+}
+
+fn reader_stopped(pairs: bool, port: u16) {
     let namespace = Namespace::new();
-    let mut settings = Settings { lifecycle_ring: 128 << 10, payload_ring: 64 << 10, ..Settings::default() };
-    settings.scope.ports.insert(PORT + 1);
+    let mut settings =
+        Settings { lifecycle_ring: 128 << 10, payload_ring: 64 << 10, pairs, ..Settings::default() };
+    settings.scope.ports.insert(port);
     let hear = Halting {
         ear: Ear::default(),
         halt: Arc::new(AtomicBool::new(true)),
@@ -101,7 +108,7 @@ fn with_the_reader_stopped_every_loss_is_counted_and_told() {
     let (halt, gate) = (Arc::clone(&hear.halt), Arc::clone(&hear.gate));
     let live = Live::start(&settings, hear).unwrap();
     let closed = gate.lock().unwrap();
-    flood(&namespace, PORT + 1, 2000);
+    flood(&namespace, port, 2000);
     halt.store(false, Ordering::Release);
     drop(closed);
     // What comes after the flood is heard whole.
@@ -125,7 +132,7 @@ fn with_the_reader_stopped_every_loss_is_counted_and_told() {
         assert_eq!(told.get(&PayloadRing).copied().unwrap_or(0), counters.payload.dropped());
         // A stream that was heard is right, or short; and a short one belongs to a face that was told of a loss or
         // never closed.
-        for face in &log.opened {
+        for face in log.opened.iter().filter(|face| !face.paired) {
             let to_server = log.stream(face.key, Direction::ToServer);
             assert!(b"hello".starts_with(to_server.as_slice()));
             let to_client = log.stream(face.key, Direction::ToClient);
@@ -137,10 +144,13 @@ fn with_the_reader_stopped_every_loss_is_counted_and_told() {
         }
     }
     let opened = ear.log().opened.len();
-    flood(&namespace, PORT + 1, 10);
-    ear.wait("ten more on both sides", |log| log.opened.len() == opened + 20);
+    flood(&namespace, port, 10);
+    ear.wait("ten more on both sides, to their ends", |log| {
+        let closed = |face: &Opened| log.closed.iter().any(|closed| closed.key == face.key);
+        log.opened.len() == opened + 20 && log.opened[opened..].iter().all(closed)
+    });
     let log = ear.log();
-    for face in &log.opened[opened..] {
+    for face in log.opened[opened..].iter().filter(|face| !face.paired) {
         assert_eq!(log.stream(face.key, Direction::ToServer), b"hello");
         assert_eq!(log.stream(face.key, Direction::ToClient), b"goodbye");
     }

@@ -22,7 +22,9 @@ mod loss;
 mod multipath;
 mod namespace;
 mod openings;
+mod pairs;
 mod scope;
+mod segments;
 mod socket;
 
 /// Ends a test with its reason where it cannot run.

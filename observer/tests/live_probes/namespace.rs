@@ -28,6 +28,29 @@ impl Namespace {
         assert!(status.success(), "ip {arguments:?}: {status}");
     }
 
+    /// A cable to another namespace, with an address at each end.
+    pub(crate) fn cable(&self, other: &Self, here: &str, there: &str) {
+        let devices = || {
+            let text = self.run(|| std::fs::read_to_string("/proc/thread-self/net/dev").unwrap());
+            text.lines()
+                .filter_map(|line| Some(line.split_once(':')?.0.trim().to_owned()))
+                .collect::<Vec<_>>()
+        };
+        let before = devices();
+        self.ip(&["link", "add", "near", "type", "veth", "peer", "name", "far"]);
+        // The other end's name is not always the one that was asked for: busybox leaves it to the kernel.
+        let far = devices().into_iter().find(|name| name != "near" && !before.contains(name)).unwrap();
+        other.run(|| {
+            // SAFETY: a plain system call.
+            let inside = unsafe { libc::gettid() };
+            self.ip(&["link", "set", &far, "netns", &inside.to_string()]);
+        });
+        self.ip(&["addr", "add", here, "dev", "near"]);
+        self.ip(&["link", "set", "near", "up"]);
+        other.ip(&["addr", "add", there, "dev", &far]);
+        other.ip(&["link", "set", &far, "up"]);
+    }
+
     /// Runs `work` inside, on a thread of its own.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {

@@ -47,7 +47,11 @@ fn both_whole(ear: &Ear) {
         assert_eq!(face.origin, Origin::Handshake, "{role:?}");
         assert_eq!(log.stream(face.key, Direction::ToServer), QUESTION, "{role:?}");
         assert_eq!(log.stream(face.key, Direction::ToClient), ANSWER, "{role:?}");
-        assert_eq!(log.ending(face.key), Some(Ending::Finished), "{role:?}");
+        // The server closes first. Once its FIN is acknowledged a time-wait entry takes its place, and whether the client's
+        // comes before that is a matter of luck.
+        let ended = log.ending(face.key).unwrap();
+        let allowed = ended == Ending::HalfClosedByServer && role == Role::Server;
+        assert!(allowed || ended == Ending::Finished, "{role:?}: {ended:?}");
         let closed = log.closed.iter().find(|closed| closed.key == face.key).unwrap();
         assert_eq!(closed.bytes_to_server, Some(QUESTION.len() as u64), "{role:?}");
         assert_eq!(closed.bytes_to_client, Some(ANSWER.len() as u64), "{role:?}");

@@ -246,7 +246,7 @@ fn nothing_is_copied_once_enough_was_seen_and_requests_go_on_where_wished() {
         let client_face = ear.log().faces(Role::Client)[0].key;
         let server_face = ear.log().faces(Role::Server)[0].key;
         live.control().enough(client_face);
-        live.control().read_requests(server_face);
+        live.control().read_requests(server_face, None);
         say(&mut client, &mut server, b"request 2");
         say(&mut server, &mut client, b"response 2");
         say(&mut client, &mut server, b"request 3");
@@ -274,7 +274,7 @@ fn the_rate_of_requests_is_bounded_and_what_is_skipped_is_counted() {
         ear.wait("both faces", |log| log.opened.len() == 2);
         let keys: Vec<_> = ear.log().opened.iter().map(|opened| opened.key).collect();
         for key in &keys {
-            live.control().read_requests(*key);
+            live.control().read_requests(*key, None);
         }
         let began = Instant::now();
         for _ in 0..50 {

@@ -80,7 +80,7 @@ fn vm_steps(report: &mut Report, args: &TestArgs, built: bool) {
                     "the others took {minutes} minutes; `cargo xtask vm` has no such bound"
                 )));
             }
-            machine.test(kernel, &payload)
+            machine.test(kernel, &payload, &mut |_| ())
         });
     }
 }

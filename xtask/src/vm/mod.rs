@@ -4,6 +4,7 @@ mod archive;
 mod initramfs;
 mod kernel;
 mod qemu;
+mod verified;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, bail};
 use archive::Archive;
 use initramfs::Initramfs;
 use kernel::{Kernel, Unpacked};
+use verified::Verified;
 
 use crate::cargo::Executable;
 use crate::cli::VmArgs;
@@ -44,17 +46,19 @@ pub fn run(args: &VmArgs) -> Result<()> {
         args.kernel.iter().map(|series| kernel::find(&machine.archive, series)).collect::<Result<_>>()?
     };
     let mut rows = Vec::new();
+    let mut verified = Verified::default();
     let mut total = Tally::default();
     for kernel in &kernels {
         let start = Instant::now();
-        let tally = machine.test(kernel, &payload).unwrap_or_else(|error| {
+        let look = &mut |line: &str| verified.read(&kernel.series, line);
+        let tally = machine.test(kernel, &payload, look).unwrap_or_else(|error| {
             println!("error: {error:#}");
             Tally { failed: 1, ..Tally::default() }
         });
         rows.push(format!("{:<6} {tally} in {:.1} s", kernel.series, start.elapsed().as_secs_f64()));
         total.add(tally);
     }
-    println!("\n{}", rows.join("\n"));
+    println!("\n{verified}\n{}", rows.join("\n"));
     if total.failed > 0 {
         bail!("{} failed", total.failed);
     }
@@ -147,14 +151,15 @@ impl Machine {
         kernel::matrix(&self.archive)
     }
 
-    /// Boots a kernel with a payload. Passed means both: QEMU's exit code and the line on the console.
-    pub fn test(&self, kernel: &Kernel, payload: &Payload) -> Result<Tally> {
+    /// Boots a kernel with a payload. Passed means both: QEMU's exit code and the line on the console. `look` sees every
+    /// line of the console.
+    pub fn test(&self, kernel: &Kernel, payload: &Payload, look: &mut dyn FnMut(&str)) -> Result<Tally> {
         let unpacked = kernel.unpack(&self.archive)?;
         let file = self.dir.join(format!("initramfs-{}", kernel.series));
         std::fs::write(&file, self.initramfs(&unpacked, payload)?)?;
         println!("--- {}", kernel);
         let mut qemu = qemu::boot(&unpacked.image, &file, payload.limit());
-        judge(&mut qemu, payload)
+        judge(&mut qemu, payload, look)
     }
 
     fn initramfs(&self, kernel: &Unpacked, payload: &Payload) -> Result<Vec<u8>> {
@@ -177,9 +182,10 @@ impl Machine {
     }
 }
 
-fn judge(qemu: &mut Command, payload: &Payload) -> Result<Tally> {
+fn judge(qemu: &mut Command, payload: &Payload, look: &mut dyn FnMut(&str)) -> Result<Tally> {
     let mut result = None;
     let (mut tally, status) = libtest::stream(qemu, |line| {
+        look(line);
         if let Some(code) = line.strip_prefix("guest: payload exited with ") {
             result = Some(code.to_owned());
         }

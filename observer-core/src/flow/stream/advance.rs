@@ -52,6 +52,10 @@ impl Stream {
             let turn = self.turn(at, press, opposite);
             let Some(backlog) = &mut self.backlog else { return };
             match turn {
+                Some((first, _)) if self.started && first.min(backlog.wanted) > self.next => {
+                    let end = first.min(backlog.wanted);
+                    self.skip_to(end, Gap::Skipped, direction, out);
+                }
                 None => {
                     backlog.waiting = None;
                     return;
@@ -81,7 +85,10 @@ impl Stream {
                             let pending = self.next.saturating_sub(self.acked);
                             backlog.history.remember(&bytes, pending, at.limits);
                         }
-                        Content::Missing(length, why) => self.skip_to(first + length, why, direction, out),
+                        Content::Missing(length, why) => {
+                            let why = if first + length <= backlog.wanted { Gap::Skipped } else { why };
+                            self.skip_to(first + length, why, direction, out);
+                        }
                     }
                 }
             }
@@ -109,7 +116,8 @@ impl Stream {
         } else if let Content::Missing(_, why) = run.content
             && why != Gap::Conflict
         {
-            if over || self.acked > first { Turn::Now } else { Turn::Wait }
+            let unwanted = first + run.len() <= backlog.wanted;
+            if over || unwanted || self.acked > first { Turn::Now } else { Turn::Wait }
         } else if matches!(run.mark, Mark::At(_)) && !opposite.started && !over {
             Turn::Wait
         } else {
@@ -134,6 +142,11 @@ impl Stream {
         }
         let end = self.acked.max(self.claimed);
         let end = if self.fin == 0 { end } else { end.min(self.fin) };
+        let unwanted = self.wanted().min(end);
+        if press == Press::Now && unwanted > self.next {
+            self.reach(unwanted);
+            self.skip_to(unwanted, Gap::Skipped, direction, out);
+        }
         if press == Press::Now && end > self.next {
             let why = self.reason(end);
             self.reach(end);

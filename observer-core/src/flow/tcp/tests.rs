@@ -527,3 +527,59 @@ fn an_agreement_on_a_place_far_behind_is_no_jump() {
     assert_eq!((log.bytes[0].as_slice(), log.gaps.len()), (&b"abcdef"[..], 0));
     assert_eq!(flow.sent(ToServer).bytes, 6);
 }
+
+#[test]
+fn bytes_that_nobody_wants_are_not_waited_for_and_not_missed() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"head");
+    rig.flow.skip(ToServer, 1000);
+    assert_eq!(rig.flow.wanted_from(ToServer), Some(C.wrapping_add(1 + 1004)));
+    // Some of them come all the same, one piece ahead of its turn.
+    rig.client(4, b"body");
+    rig.client(100, b"body");
+    rig.client(1004, b"next");
+    let log = &rig.log;
+    assert_eq!(log.bytes[0], b"headbodybodynext");
+    assert_eq!(log.gaps, [(ToServer, 92, Gap::Skipped), (ToServer, 900, Gap::Skipped)]);
+    // Late copies of them are nobody's concern.
+    rig.client(300, b"late");
+    let (flow, log) = rig.finish();
+    assert_eq!(log.gaps.len(), 2);
+    assert_eq!((flow.sent(ToServer).missing, flow.sent(ToServer).gaps), (0, 0));
+    assert_eq!(flow.sent(ToServer).bytes, 1008);
+}
+
+#[test]
+fn what_is_missing_behind_the_unwanted_is_missed() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"head");
+    rig.flow.skip(ToServer, 1000);
+    rig.client(1010, b"next");
+    rig.server_acks(1014);
+    let (_, log) = rig.finish();
+    assert_eq!(log.bytes[0], b"headnext");
+    assert_eq!(log.gaps, [(ToServer, 1000, Gap::Skipped), (ToServer, 6, Gap::Unseen)]);
+}
+
+#[test]
+fn an_end_among_the_unwanted_is_where_it_is() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"head");
+    rig.flow.skip(ToServer, 1000);
+    rig.send(ToServer, C.wrapping_add(1 + 500), S + 1, Flags::FIN | Flags::ACK, b"");
+    rig.server_acks(501);
+    let (flow, log) = rig.finish();
+    assert_eq!(log.gaps, [(ToServer, 496, Gap::Skipped)]);
+    assert_eq!(log.ends, [(ToServer, End::Fin)]);
+    assert_eq!(flow.sent(ToServer).bytes, 500);
+}
+
+#[test]
+fn the_first_wanted_byte_may_lie_beyond_every_window() {
+    let mut rig = Rig::opened();
+    rig.client(0, b"head");
+    rig.flow.skip(ToServer, 1 << 30);
+    rig.client(4 + (1 << 30), b"next");
+    assert_eq!(rig.log.bytes[0], b"headnext");
+    assert_eq!(rig.log.gaps, [(ToServer, 1 << 30, Gap::Skipped)]);
+}

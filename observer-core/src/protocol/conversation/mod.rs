@@ -287,6 +287,14 @@ impl Dissector for Conversation {
         }
     }
 
+    fn unwanted(&self, direction: Direction) -> u64 {
+        let direction = self.direction(direction);
+        match &self.stage {
+            Stage::Http(http) => self.streams.of(direction).skipping() + http.unwanted(direction),
+            _ => 0,
+        }
+    }
+
     fn held(&self) -> usize {
         size_of::<Notes>() + self.notes.memory() + self.streams.memory() + self.stage.memory()
     }

@@ -51,7 +51,7 @@ pub(crate) fn awaited(stop: Option<Stop>, promised: bool, spoke: bool) -> Reason
 const fn lost(stop: Stop) -> Option<Reason> {
     match stop {
         Stop::Gap(Gap::Unseen) => Some(Reason::Gap),
-        Stop::Gap(Gap::Truncated) => Some(Reason::Truncated),
+        Stop::Gap(Gap::Truncated | Gap::Skipped) => Some(Reason::Truncated),
         Stop::Gap(Gap::Lost) => Some(Reason::Lost),
         Stop::Gap(Gap::Conflict) => Some(Reason::ConflictingSegments),
         Stop::Gap(Gap::Overflow) | Stop::Full => Some(Reason::Evicted),

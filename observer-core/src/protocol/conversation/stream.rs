@@ -133,6 +133,11 @@ impl Stream {
         length - skipped
     }
 
+    /// Bytes that are still to be dropped before the next one counts.
+    pub(crate) const fn skipping(&self) -> u64 {
+        self.skip
+    }
+
     fn later(&mut self, length: u64, why: Gap) {
         match self.later.last_mut() {
             Some(Later::Gap(before, same)) if *same == why => *before += length,

@@ -54,6 +54,14 @@ impl Body {
         }
     }
 
+    /// Bytes ahead that surely belong to the body and frame nothing.
+    pub(super) const fn ahead(&self) -> u64 {
+        match self {
+            Self::Length(left) | Self::Chunked(Chunk::Data(left)) => *left,
+            Self::Chunked(_) | Self::UntilClose => 0,
+        }
+    }
+
     /// Accounts for `length` missing bytes; `false` if they may hold more than body.
     pub(super) fn gap(&mut self, length: u64) -> bool {
         match self {

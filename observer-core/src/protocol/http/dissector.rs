@@ -189,6 +189,13 @@ impl Dissector for Http {
         }
     }
 
+    fn unwanted(&self, direction: Direction) -> u64 {
+        match &self.state {
+            State::One(one) => one.unwanted(direction),
+            State::Open | State::Two(_) => 0,
+        }
+    }
+
     fn held(&self) -> usize {
         let inner = match &self.state {
             State::Open => 0,

@@ -19,7 +19,7 @@ pub(super) enum Stop {
 pub(super) const fn reason(gap: Gap) -> Reason {
     match gap {
         Gap::Unseen | Gap::Overflow => Reason::Gap,
-        Gap::Truncated => Reason::Truncated,
+        Gap::Truncated | Gap::Skipped => Reason::Truncated,
         Gap::Lost => Reason::Lost,
         Gap::Conflict => Reason::ConflictingSegments,
     }

@@ -186,7 +186,7 @@ impl Hear for Ears {
 fn tell(report: Report, control: Option<&Control>, joiner: &mut Joiner, out: &mut impl FnMut(Event)) {
     match (&report, control) {
         (Report::Enough(key), Some(control)) => control.enough(*key),
-        (Report::RequestsOnly(key), Some(control)) => control.read_requests(*key),
+        (Report::RequestsOnly { key, from }, Some(control)) => control.read_requests(*key, *from),
         _ => {}
     }
     joiner.report(report, out);

@@ -6,7 +6,7 @@ use aya::Ebpf;
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
-use observer_common::{Config, Counters, Mode, OwnerRule, WakeSwitch, role};
+use observer_common::{Config, Counters, Mode, OwnerRule, WakeSwitch, Wish, role};
 use observer_core::engine::{FaceKey, Role};
 
 use super::scope::command_key;
@@ -49,13 +49,15 @@ struct Maps {
     cgroups: HashMap<MapData, u64, u32>,
     addresses: LpmTrie<MapData, [u32; 4], u32>,
     owners: HashMap<MapData, u64, PlainOwner>,
-    feedback: HashMap<MapData, u64, u32>,
+    feedback: HashMap<MapData, u64, u64>,
     scope: Scope,
     olders: u32,
     /// Faces announced under a name of our own, and the kernel's names of them.
     named: std::collections::HashMap<FaceKey, u64>,
     /// The same the other way round.
     names: std::collections::HashMap<u64, FaceKey>,
+    /// Faces whose places in the streams are not the sequence numbers of their packets (Multipath TCP).
+    moved: std::collections::HashSet<FaceKey>,
     /// Kernel's names of faces that something was wished for.
     wished: std::collections::HashSet<u64>,
     /// The same, oldest first. A wish can come after its connection has ended, so age takes them away too: the socket
@@ -88,6 +90,7 @@ impl Control {
             olders: 0,
             named: std::collections::HashMap::new(),
             names: std::collections::HashMap::new(),
+            moved: std::collections::HashSet::new(),
             wished: std::collections::HashSet::new(),
             wishes: std::collections::VecDeque::new(),
             refused_wishes: 0,
@@ -156,23 +159,26 @@ impl Control {
 
     /// Enough of a connection was seen: the kernel stops copying.
     pub fn enough(&self, face: FaceKey) {
-        self.wish(face, Mode::ENOUGH);
+        self.wish(face, Mode::ENOUGH, None);
     }
 
-    /// The requests of a connection are wanted on: the kernel copies the direction to the server, up to its rate.
-    pub fn read_requests(&self, face: FaceKey) {
-        self.wish(face, Mode::REQUESTS);
+    /// The requests of a connection are wanted on: the kernel copies the direction to the server, up to its rate. `from`
+    /// is the sequence number from which they are: what lies before it was read, or is the body of a request that was.
+    /// To be told again as the reading goes on, since the kernel copies no more than a window beyond that place.
+    pub fn read_requests(&self, face: FaceKey, from: Option<u32>) {
+        self.wish(face, Mode::REQUESTS, from);
     }
 
     /// A connection is not to be watched after all.
     pub fn unwatch(&self, face: FaceKey) {
-        self.wish(face, Mode::ENOUGH);
+        self.wish(face, Mode::ENOUGH, None);
     }
 
-    fn wish(&self, face: FaceKey, mode: u8) {
+    fn wish(&self, face: FaceKey, mode: u8, from: Option<u32>) {
         let mut maps = self.maps();
         let key = maps.named.get(&face).copied().unwrap_or(face.0);
-        match maps.feedback.insert(key, u32::from(mode), 0) {
+        let from = from.filter(|_| !maps.moved.contains(&face));
+        match maps.feedback.insert(key, Wish { mode, from }.encode(), 0) {
             Ok(()) if maps.wished.insert(key) => maps.wishes.push_back(key),
             Ok(()) => {}
             Err(_) => maps.refused_wishes += 1,
@@ -192,9 +198,16 @@ impl Control {
         if maps.wished.remove(&key) {
             let _ = maps.feedback.remove(&key);
         }
-        if let Some(face) = maps.names.remove(&key) {
+        let face = maps.names.remove(&key);
+        if let Some(face) = face {
             maps.named.remove(&face);
         }
+        maps.moved.remove(&face.unwrap_or(FaceKey(key)));
+    }
+
+    /// The places in the streams of a face are not the sequence numbers of its packets.
+    pub(super) fn moves(&self, face: FaceKey) {
+        self.maps().moved.insert(face);
     }
 
     pub(super) fn named(&self, face: FaceKey, key: u64) {

@@ -113,7 +113,15 @@ impl Faces {
             face.doubtful_reset = true;
         }
         let let_go = event.marks & (mark::RELEASED | mark::WAS_RELEASED) != 0;
-        if let_go && face.fin == [true, false] {
+        if let_go && face.paired && face.fin[0] {
+            // The rest is told by the other end.
+            let ending = half_closed(toward(face.role, direction::OUT));
+            return self.close(key, now, Some(ending), hear);
+        }
+        // A subflow sends its FIN when the whole connection is over (RFC 8684, section 3.3.3), and no release of its own is
+        // seen.
+        let over = face.multipath.as_ref().is_some_and(|multipath| multipath.is_spoken());
+        if (let_go || over) && face.fin == [true, false] {
             self.letting_go.push_back((now + LETTING_GO, key));
         }
         if event.marks & mark::RELEASED != 0 {
@@ -176,7 +184,14 @@ impl Faces {
             }
         }
         for key in gone {
-            self.lose(key, now, Ending::Unknown, hear);
+            match self.faces.get(&key) {
+                // Its FIN was acknowledged: a time-wait entry took its place, and nothing was lost.
+                Some(face) if face.fin[0] => {
+                    let ending = half_closed(toward(face.role, direction::OUT));
+                    self.close(key, now, Some(ending), hear);
+                }
+                _ => self.lose(key, now, Ending::Unknown, hear),
+            }
         }
     }
 

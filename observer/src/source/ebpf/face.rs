@@ -38,6 +38,8 @@ pub(super) struct Face {
     /// Cookie of its network namespace; 0 where the kernel does not say.
     pub(super) netns: u64,
     pub(super) multipath: Option<Box<Multipath>>,
+    /// The end that dialled is on this node and tells the bytes; of this one comes but the end.
+    pub(super) paired: bool,
     /// How it stood with the last lists of all sockets.
     pub(super) listed: Listed,
 }
@@ -60,6 +62,7 @@ impl Face {
             bytes_in: None,
             netns,
             multipath: None,
+            paired: false,
             listed: Listed::Never,
         }
     }
@@ -103,25 +106,33 @@ impl Face {
             return;
         }
         if event.state == state::SYN_SENT {
-            // Nothing was agreed, so nothing was carried; the counters count the SYN.
-            (self.bytes_out, self.bytes_in) = (Some(0), Some(0));
+            if event.tcp_flags & Flags::RST.0 != 0 {
+                // Nothing was agreed, so nothing was carried; the counters count the SYN.
+                (self.bytes_out, self.bytes_in) = (Some(0), Some(0));
+            }
+            // Else it is a whole answer behind the SYN-ACK (Fast Open), which waits until the caller lets go of the socket: the
+            // counters know nothing of it yet.
             return;
         }
         // RFC 4898 counts from the first acknowledged number: for the end that dialled that is its SYN.
         let syn = u64::from(self.role == role::CLIENT);
         let acked = event.bytes_acked.saturating_sub(syn);
+        // The kernel's counter has the peer's FIN in it (`tcp_rcv_nxt_update`), where that was not told with a count.
+        let told = event.direction == direction::IN && event.tcp_flags & Flags::FIN.0 != 0;
+        let untold = self.fin[1] && self.bytes_in.is_none() && !told;
+        let received = event.bytes_received.saturating_sub(untold.into());
         if event.direction == direction::OUT {
             let unacked = event.seq.wrapping_add(event.len).wrapping_sub(event.snd_una);
             if unacked < 1 << 31 {
                 self.bytes_out = Some(acked + u64::from(unacked));
             }
-            self.bytes_in = self.bytes_in.or(Some(event.bytes_received));
+            self.bytes_in = self.bytes_in.or(Some(received));
         } else {
             let ahead = event.seq.wrapping_add(event.len).wrapping_sub(event.rcv_nxt);
             // Behind a FIN nothing more comes in, and the kernel's counter has the FIN in it (`tcp_rcv_nxt_update`).
             let ended = self.fin[1] && self.bytes_in.is_some() && event.tcp_flags & Flags::FIN.0 == 0;
             if ahead < 1 << 31 && !ended {
-                self.bytes_in = Some(event.bytes_received + u64::from(ahead));
+                self.bytes_in = Some(received + u64::from(ahead));
             }
             if self.bytes_out.is_none() {
                 let newly = event.ack.wrapping_sub(event.snd_una);

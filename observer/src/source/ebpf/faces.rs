@@ -116,13 +116,30 @@ impl Faces {
         } else {
             (None, Vec::new())
         };
+        if record.peer != 0 {
+            self.handshakes.paired(Handshake {
+                time: if record.opened == 0 { record.time } else { record.opened },
+                listener: record.peer,
+                seq: record.isn_local.wrapping_add(1),
+                ack: record.isn_remote.wrapping_add(1),
+                reach: record.reach,
+                local: if record.wire.port == 0 { record.remote } else { record.wire },
+                remote: record.local,
+                ..Handshake::default()
+            });
+        }
+        let paired = record.marks & mark::PAIRED != 0;
         let joined = record.marks & mark::JOINS != 0
             || matches!(MpOption::in_words(&record.options, record.options_len), Some(MpOption::Join { .. }))
             || pending.as_ref().is_some_and(|pending| pending.joined);
         let key = pending.as_ref().and_then(|pending| pending.face).unwrap_or(named);
         let mut face = Face::new(key, record.role, record.listener, record.netns);
-        if !joined {
+        face.paired = paired;
+        if !joined && !paired {
             face.multipath = multipath(record, pending.as_ref());
+        }
+        if joined || face.multipath.is_some() {
+            hear.moves(key);
         }
         self.insert(record.key, face, record.time, hear);
         let announced = Announced::of(record, key, joined, &self.clock);
@@ -173,6 +190,7 @@ impl Faces {
             role: if server { Role::Server } else { Role::Client },
             origin,
             subflow: joined,
+            paired,
             client_isn: None,
             server_isn: None,
             party,
@@ -220,6 +238,7 @@ impl Faces {
             role: Role::Server,
             origin,
             subflow: pending.joined,
+            paired: pending.paired,
             client_isn: None,
             server_isn: None,
             party,

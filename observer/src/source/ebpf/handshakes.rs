@@ -48,6 +48,8 @@ pub(super) struct Pending {
     pub(super) early: Vec<Early>,
     /// MPTCP options showed that it joins another connection.
     pub(super) joined: bool,
+    /// The end that dialled is on this node and tells the bytes.
+    pub(super) paired: bool,
     /// Announced under this name already.
     pub(super) face: Option<FaceKey>,
 }
@@ -97,6 +99,15 @@ impl Handshakes {
         }
     }
 
+    /// A socket of this node has dialled a listener of this node, which has answered: `record` is as its third segment
+    /// would be told.
+    pub(super) fn paired(&mut self, record: Handshake) {
+        let name = (record.listener, record.ack.wrapping_sub(1));
+        let pending = self.entry(name, record, record.seq.wrapping_sub(1));
+        (pending.answered, pending.paired) = (true, true);
+        self.finished(record);
+    }
+
     fn entry(&mut self, name: Name, record: Handshake, isn_client: u32) -> &mut Pending {
         if !self.by_server.contains_key(&name) {
             self.make_room();
@@ -111,6 +122,7 @@ impl Handshakes {
             finished: false,
             early: Vec::new(),
             joined: false,
+            paired: false,
             face: None,
         })
     }

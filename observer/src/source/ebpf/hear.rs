@@ -28,6 +28,9 @@ pub trait Hear {
     /// at least four times a second.
     fn rest(&mut self, _now: Timestamp) {}
 
+    /// The places in the streams of this face are not the sequence numbers of its packets (Multipath TCP).
+    fn moves(&mut self, _face: FaceKey) {}
+
     /// A face that was announced under a name of our own has shown its socket.
     fn named(&mut self, _face: FaceKey, _key: u64) {}
 }

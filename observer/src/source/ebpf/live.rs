@@ -27,6 +27,10 @@ pub struct Settings {
     pub budget: u32,
     /// Bytes a second copied for each connection whose requests are read on.
     pub request_rate: u32,
+    /// Bytes copied of such a connection beyond the place that was read last.
+    pub request_window: u32,
+    /// Of a connection with both ends on this node, let the end that dialled tell the bytes for both.
+    pub pairs: bool,
     /// The cgroup to attach to; `None` for the root of the cgroup v2 tree, which holds every socket of the node.
     pub cgroup: Option<PathBuf>,
 }
@@ -38,7 +42,9 @@ impl Default for Settings {
             lifecycle_ring: 8 << 20,
             payload_ring: 4 << 20,
             budget: 64 << 10,
-            request_rate: 1 << 20,
+            request_rate: 8 << 20,
+            request_window: 256 << 10,
+            pairs: true,
             cgroup: None,
         }
     }
@@ -77,6 +83,8 @@ impl<H: Hear + Send + 'static> Live<H> {
         let config = Config {
             budget: settings.budget,
             request_rate: settings.request_rate,
+            request_window: settings.request_window,
+            pairs: settings.pairs.into(),
             shed_from: u64::from(settings.lifecycle_ring) / 4 * 3,
             lifecycle_wake: u64::from(settings.lifecycle_ring) / 4,
             payload_wake: u64::from(settings.payload_ring) / 4,

@@ -161,6 +161,11 @@ impl Multipath {
         Self { mode: Mode::Missed, streams: [Stream::default(); 2], split: false }
     }
 
+    /// Whether both ends speak it, and not plain TCP after all.
+    pub(super) fn is_spoken(&self) -> bool {
+        self.mode == Mode::Agreed && self.streams.iter().all(|stream| stream.key.is_some() && !stream.plain)
+    }
+
     /// A key of the end that sends in `direction`.
     pub(super) fn learn(&mut self, direction: Direction, key: Option<u64>) {
         let stream = self.stream(direction);

@@ -101,6 +101,10 @@ impl<H: Hear> Hear for Tidy<'_, H> {
         self.hear.forget(key);
     }
 
+    fn moves(&mut self, face: observer_core::engine::FaceKey) {
+        self.control.moves(face);
+    }
+
     fn named(&mut self, face: observer_core::engine::FaceKey, key: u64) {
         self.control.named(face, key);
         self.hear.named(face, key);

@@ -48,6 +48,7 @@ impl ExistingSocket {
         let (role, tuple, oriented) = self.connection?;
         Some(Opened {
             subflow: false,
+            paired: false,
             client_isn: None,
             server_isn: None,
             key: FaceKey(self.socket.cookie),

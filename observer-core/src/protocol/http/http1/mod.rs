@@ -55,6 +55,17 @@ impl Http1 {
     }
 }
 
+impl Http1 {
+    /// Bytes ahead that are a body's and of a length that is known.
+    pub(super) fn unwanted(&self, direction: Direction) -> u64 {
+        let side = &self.sides[direction.index()];
+        match &side.state {
+            State::Body { body, .. } if side.hold.is_empty() => body.ahead(),
+            _ => 0,
+        }
+    }
+}
+
 impl Reader for Http1 {
     fn data(&mut self, log: &mut Log, direction: Direction, bytes: &[u8], acked: u64) {
         let index = direction.index();

@@ -161,7 +161,8 @@ fn totals_count_the_syn_of_the_dialling_end_and_the_last_segment() {
         len: 10,
         snd_una: 100 + 1 + 30,
         bytes_acked: 31,
-        bytes_received: 7,
+        // The peer's FIN, which no count was told with, is in it.
+        bytes_received: 8,
         ..event(20, mark::COUNTERS | mark::FIN_OUT | mark::FIN_IN)
     };
     let log = story(role::CLIENT, &[fin], 20);
@@ -223,6 +224,20 @@ fn a_face_whose_end_was_lost_is_closed_once_it_is_missing_twice() {
 }
 
 #[test]
+fn a_face_that_is_gone_after_its_fin_is_half_closed_and_no_loss() {
+    let (mut faces, mut log) = (Faces::default(), Log::default());
+    faces.take(&Record::Announcement(opened(role::SERVER)), &mut log);
+    let fin = Event { tcp_flags: 0x11, direction: direction::OUT, ..event(20, mark::FIN_OUT) };
+    faces.settle(&[fin], &mut log);
+    for now in [30, 60] {
+        assert!(log.closed.is_empty());
+        faces.sweep(now, &HashSet::from([4]), &mut log);
+    }
+    assert_eq!(log.closed[0].ending, Some(Ending::HalfClosedByServer));
+    assert!(log.lost.is_empty());
+}
+
+#[test]
 fn a_face_of_a_namespace_that_cannot_be_listed_stays() {
     let (mut faces, mut log) = (Faces::default(), Log::default());
     faces.take(&Record::Announcement(opened(role::CLIENT)), &mut log);
@@ -243,4 +258,72 @@ fn a_face_given_up_for_want_of_room_is_told() {
     assert_eq!(endings, [Some(Ending::Evicted); 2]);
     assert_eq!(log.lost.len(), 2);
     assert_eq!(log.lost[0].place, LossPlace::ObserverTable);
+}
+
+#[test]
+fn an_answer_that_ends_before_the_socket_has_taken_the_syn_ack_is_counted() {
+    let marks = mark::COUNTERS | mark::FIN_IN;
+    let answered = Event {
+        tcp_flags: 0x11,
+        direction: direction::IN,
+        state: state::SYN_SENT,
+        seq: 200 + 1 + 38,
+        ..event(20, marks)
+    };
+    let done = Event {
+        tcp_flags: 0x11,
+        direction: direction::OUT,
+        state: state::CLOSE_WAIT,
+        seq: 147,
+        snd_una: 147,
+        bytes_acked: 47,
+        bytes_received: 39,
+        ..event(21, marks | mark::FIN_OUT)
+    };
+    let log = story(role::CLIENT, &[answered, done], 22);
+    assert_eq!(log.closed[0].ending, Some(Ending::Finished));
+    assert_eq!((log.closed[0].bytes_to_server, log.closed[0].bytes_to_client), (Some(46), Some(38)));
+}
+
+#[test]
+fn a_paired_end_opens_without_bytes_and_closes_with_its_fin() {
+    let (mut faces, mut log) = (Faces::default(), Log::default());
+    let client = Announcement { key: 6, peer: 4, isn_local: 200, isn_remote: 100, ..opened(role::CLIENT) };
+    faces.take(&Record::Announcement(client), &mut log);
+    let server = opened(role::SERVER);
+    faces
+        .take(&Record::Announcement(Announcement { marks: server.marks | mark::PAIRED, ..server }), &mut log);
+    assert_eq!(log.opened.iter().map(|opened| opened.paired).collect::<Vec<_>>(), [false, true]);
+    // The client finished first, which its own end tells; the kernel has counted that FIN.
+    let fin = Event {
+        tcp_flags: 0x11,
+        direction: direction::OUT,
+        state: state::CLOSE_WAIT,
+        seq: 111,
+        snd_una: 111,
+        bytes_acked: 10,
+        bytes_received: 6,
+        ..event(20, mark::COUNTERS | mark::FIN_IN | mark::FIN_OUT | mark::WAS_RELEASED)
+    };
+    faces.settle(&[fin], &mut log);
+    assert_eq!(log.closed[0].ending, Some(Ending::Finished));
+    assert_eq!((log.closed[0].bytes_to_server, log.closed[0].bytes_to_client), (Some(5), Some(10)));
+    // The listener's handshake was told by the client: nothing is announced again.
+    faces.tick(u64::MAX, &mut log);
+    assert_eq!(log.opened.len(), 2);
+}
+
+#[test]
+fn a_silent_paired_end_is_announced_in_time() {
+    let (mut faces, mut log) = (Faces::default(), Log::default());
+    let client = Announcement { key: 6, peer: 4, isn_local: 200, isn_remote: 100, ..opened(role::CLIENT) };
+    faces.take(&Record::Announcement(client), &mut log);
+    faces.tick(2_000_000_000, &mut log);
+    assert_eq!(log.opened.len(), 2);
+    assert!(log.opened[1].paired && log.opened[1].role == Role::Server);
+    // It speaks after all, under its own name.
+    let server = opened(role::SERVER);
+    faces
+        .take(&Record::Announcement(Announcement { marks: server.marks | mark::PAIRED, ..server }), &mut log);
+    assert_eq!(log.opened.len(), 2);
 }
