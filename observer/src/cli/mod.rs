@@ -31,7 +31,7 @@ use crate::doctor::{Node, Report};
 /// One, for standard error, with the exit code that tells it.
 pub fn run(typed: Typed) -> Result<(), Failure> {
     match typed.command {
-        Command::Run(typed) => RunConfig::resolve(*typed)?.run(),
+        Command::Run(typed) => RunConfig::resolve((*typed).clone())?.run(&typed),
         Command::Replay(typed) => ReplayConfig::resolve(typed)?.run(),
         Command::Doctor(typed) => doctor(&typed),
         Command::Schema => schema(),

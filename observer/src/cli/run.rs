@@ -7,19 +7,19 @@ use std::os::fd::AsFd;
 use super::failure::Failure;
 use super::run_config::RunConfig;
 use super::shown::shown;
-use super::typed::Format;
+use super::typed::{Format, RunTyped};
 use super::{cannot_write, say};
 use crate::doctor::{Right, Rights, State};
-use crate::pipeline::{Daemon, LiveError};
+use crate::pipeline::{Again, Daemon, LiveError};
 use crate::sink::{JsonLines, Sink, Table, Terminal};
 use crate::source::ebpf;
 
 impl RunConfig {
-    /// Watches until it is told to stop.
+    /// Watches until it is told to stop. `typed` is what this was resolved from, and is resolved again on SIGHUP.
     ///
     /// # Errors
     /// The configuration does not fit the node, the node does not let it, or the output fails.
-    pub fn run(&self) -> Result<(), Failure> {
+    pub fn run(&self, typed: &RunTyped) -> Result<(), Failure> {
         self.ask_for_rights()?;
         let output = self.open_output()?;
         let format = self.format.unwrap_or(if output.is_terminal() { Format::Table } else { Format::Json });
@@ -35,7 +35,17 @@ impl RunConfig {
             say(&hole);
         }
         say(&format!("watching {}; stop with Ctrl-C or SIGTERM", self.description()));
-        match daemon.run(&mut *sink) {
+        let again = Again {
+            read: &|| Self::resolve(typed.clone()).map_err(|failure| failure.to_string()),
+            told: &|outcome| match outcome {
+                Ok((config, remarks)) => {
+                    say(&format!("configuration read again: watching {}", config.description()));
+                    remarks.iter().for_each(|remark| say(remark));
+                }
+                Err(error) => say(&format!("configuration refused, the one in force stays: {error}")),
+            },
+        };
+        match daemon.run(&mut *sink, typed.config.is_some().then_some(&again)) {
             Ok(account) => {
                 say(&account);
                 Ok(())

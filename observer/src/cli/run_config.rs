@@ -116,6 +116,25 @@ impl RunConfig {
     }
 }
 
+impl RunConfig {
+    /// The settings that a running daemon cannot change and that `other` has otherwise, by their names in the file.
+    #[must_use]
+    pub fn fixed_settings_that_differ(&self, other: &Self) -> Vec<&'static str> {
+        let fixed = [
+            ("format", self.format != other.format),
+            ("output", self.output != other.output),
+            ("verdict-timeout", self.verdict_timeout != other.verdict_timeout),
+            ("lifecycle-ring", self.lifecycle_ring != other.lifecycle_ring),
+            ("payload-ring", self.payload_ring != other.payload_ring),
+            ("proc-root", self.proc_root != other.proc_root),
+            ("cgroup-root", self.cgroup_root != other.cgroup_root),
+            ("pod-logs", self.pod_logs != other.pod_logs),
+            ("node-name", self.node_name != other.node_name),
+        ];
+        fixed.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+}
+
 fn either<T>(typed: Vec<T>, file: Vec<T>) -> Vec<T> {
     if typed.is_empty() { file } else { typed }
 }
@@ -147,6 +166,14 @@ mod tests {
         let config = resolve("--port none --process none --pid 17").unwrap();
         assert!(config.ports.is_empty() && config.processes.is_empty());
         assert_eq!(config.pids, [17]);
+    }
+
+    #[test]
+    fn names_what_a_running_daemon_cannot_change() {
+        let before = resolve("--port 1").unwrap();
+        assert!(before.fixed_settings_that_differ(&resolve("--port 2 --pid 7").unwrap()).is_empty());
+        let after = resolve("--port 1 --payload-ring 8M --output /tmp/x").unwrap();
+        assert_eq!(before.fixed_settings_that_differ(&after), ["output", "payload-ring"]);
     }
 
     #[test]

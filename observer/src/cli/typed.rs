@@ -26,6 +26,7 @@ pub struct Typed {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch this node's connections and print an event for each (needs root).
+    #[command(after_help = RUN_HELP)]
     Run(Box<RunTyped>),
     /// Say the same of captures: pcap or pcapng, plain, gzip or zstd (needs no root).
     #[command(after_help = REPLAY_HELP)]
@@ -36,6 +37,13 @@ pub enum Command {
     /// Print the JSON Schema of the events.
     Schema,
 }
+
+const RUN_HELP: &str = "SIGINT and SIGTERM end it; what is open is told as still open. SIGHUP makes it read the file of \
+                        --config again: what is watched (scope, port, process, pid, cgroup, address) changes at once, \
+                        without reloading anything, and a connection that comes into scope late says so. An error \
+                        leaves the settings in force, and is told on standard error. Without --config SIGHUP ends it.\n\n\
+                        Exit codes: 0 done (also when the reader of a pipe went away), 1 a failure at run time, \
+                        2 a wrong call, configuration or file.";
 
 const REPLAY_HELP: &str = "Each file is a capture of its own; they are read in the order given. Of a damaged file \
                            everything before the damage is reported, then the offset of the damage; the files after \
@@ -67,7 +75,7 @@ pub enum Scope {
 }
 
 /// `observer run`, as typed.
-#[derive(Debug, Default, Args)]
+#[derive(Clone, Debug, Default, Args)]
 pub struct RunTyped {
     /// Watch the selected connections, or all [default: watched]
     #[arg(long, value_enum, value_name = "SCOPE")]
@@ -95,7 +103,8 @@ pub struct RunTyped {
     /// Write events to this file, appending [default: standard output]
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
-    /// Read settings from this TOML file: the long options without their dashes; the command line wins
+    /// Read settings from this TOML file: the long options without their dashes; the command line wins. SIGHUP makes the
+    /// daemon read it again and watch what it says then; if it is wrong, the settings in force stay
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// How long a connection may go without a verdict before it is told as unknown [default: 10s]

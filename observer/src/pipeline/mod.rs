@@ -14,6 +14,6 @@ mod stop;
 mod work;
 
 #[cfg(target_os = "linux")]
-pub use live::{Daemon, LiveError};
+pub use live::{Again, Daemon, LiveError, Reread};
 pub use replay::{Ended, Replay};
 pub use stop::Stop;

@@ -15,7 +15,7 @@ use super::counts::Counts;
 use super::ears::{Ears, State};
 use super::older;
 use super::proof::{Proof, Told};
-use super::watched::Watched;
+use super::watched::{Present, Watched};
 use crate::attribution::mount::is_whole;
 use crate::attribution::{Desk, NodeName, Owners, Roots};
 use crate::cli::RunConfig;
@@ -54,14 +54,27 @@ pub enum LiveError {
     System(#[from] io::Error),
 }
 
+/// How the configuration is read again.
+pub struct Again<'a> {
+    /// Reads it, or says what is wrong with it.
+    pub read: &'a dyn Fn() -> Result<RunConfig, String>,
+    /// Told what became of it.
+    pub told: &'a dyn Fn(Reread),
+}
+
+/// What became of a configuration that was read again: it is in force now, with remarks; or why the old one stays.
+pub type Reread = Result<(RunConfig, Vec<String>), String>;
+
 /// The running daemon.
 pub struct Daemon {
     live: Live<Ears>,
     events: Receiver<Event>,
     counts: Arc<Counts>,
     context: Context,
+    config: RunConfig,
     roots: Roots,
-    watched: Arc<Watched>,
+    node: NodeName,
+    present: Arc<Present>,
     told: Told,
     started: Instant,
     written: u64,
@@ -74,8 +87,9 @@ impl Daemon {
     /// [`LiveError`], each with its fix.
     pub fn start(config: &RunConfig) -> Result<(Self, Vec<String>), LiveError> {
         let roots = roots(config)?;
-        let watched = Arc::new(Watched::of(config, &roots).map_err(LiveError::Configuration)?);
+        let watched = Watched::of(config, &roots).map_err(LiveError::Configuration)?;
         let scope = watched.scope(&roots).map_err(LiveError::Configuration)?;
+        let present = Arc::new(Present::new(watched));
         let settings = Settings {
             scope,
             lifecycle_ring: config.lifecycle_ring,
@@ -108,7 +122,7 @@ impl Daemon {
             control: Arc::clone(&control),
             events: sender,
             counts: Arc::clone(&counts),
-            proof: Proof::new(roots.clone(), Arc::clone(&watched)),
+            proof: Proof::new(roots.clone(), Arc::clone(&present)),
             desk,
             answers,
             older: Arc::clone(&listed),
@@ -120,7 +134,7 @@ impl Daemon {
         });
         let live = Live::start_after(&settings, ears, |kernel| {
             let _ = control.set(kernel.clone());
-            let mut older = older::list(&mut owners(), &watched, kernel, now);
+            let mut older = older::list(&mut owners(), &present.get(), kernel, now);
             holes = part.into_iter().chain(std::mem::take(&mut older.holes)).collect();
             let _ = listed.set(older);
             Ok(())
@@ -130,8 +144,10 @@ impl Daemon {
             events,
             counts,
             context,
+            config: config.clone(),
             roots,
-            watched,
+            node,
+            present,
             told: Told::default(),
             started: Instant::now(),
             written: 0,
@@ -139,13 +155,14 @@ impl Daemon {
         Ok((daemon, holes))
     }
 
-    /// Writes events until SIGINT or SIGTERM, then everything that is still open, and gives back a last account.
+    /// Writes events until SIGINT or SIGTERM, then everything that is still open, and gives back a last account. SIGHUP
+    /// makes it take what `again` reads for its configuration; without that, SIGHUP ends it too.
     ///
     /// # Errors
     /// [`LiveError::Output`].
-    pub fn run(mut self, sink: &mut dyn Sink) -> Result<String, LiveError> {
+    pub fn run(mut self, sink: &mut dyn Sink, again: Option<&Again<'_>>) -> Result<String, LiveError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let outcome = runtime.block_on(self.serve(sink));
+        let outcome = runtime.block_on(self.serve(sink, again));
         let account = self.account();
         // The reader has to be stopped while this thread still takes its events.
         let Self { live, mut events, .. } = self;
@@ -170,7 +187,8 @@ impl Daemon {
         Ok(format!("{} events; {}", self.written + written, account))
     }
 
-    async fn serve(&mut self, sink: &mut dyn Sink) -> Result<(), LiveError> {
+    async fn serve(&mut self, sink: &mut dyn Sink, again: Option<&Again<'_>>) -> Result<(), LiveError> {
+        let mut hangup = signal(SignalKind::hangup())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminate = signal(SignalKind::terminate())?;
         let first = tokio::time::Instant::now() + HEARTBEAT;
@@ -195,12 +213,39 @@ impl Daemon {
                     self.written += 1;
                 }
                 _ = upkeep.tick() => {
-                    Proof::keep_up(&self.roots, &self.watched, self.live.control(), &mut self.told);
+                    Proof::keep_up(&self.roots, &self.present.get(), self.live.control(), &mut self.told);
+                }
+                _ = hangup.recv() => {
+                    let Some(again) = again else { return Ok(()) };
+                    let outcome = (again.read)().and_then(|config| self.reconfigure(config));
+                    (again.told)(outcome);
                 }
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
             }
         }
+    }
+
+    /// Watches what `config` says from now on. What was refused changes nothing. Gives back the configuration, and in words
+    /// what of it has to wait for the next start or could not be seen of the past.
+    fn reconfigure(&mut self, config: RunConfig) -> Reread {
+        let watched = Arc::new(Watched::of(&config, &self.roots)?);
+        let scope = watched.scope(&self.roots)?;
+        let before = self.present.get();
+        // Judged by the new one from here on: what is judged is forgotten by the kernel with the old one.
+        self.present.set(Arc::clone(&watched));
+        if let Err(error) = self.live.control().set_scope(&scope) {
+            self.present.set(before);
+            return Err(error.to_string());
+        }
+        self.told = Told::default();
+        let mut owners = Owners::new(self.roots.clone()).on(self.node.clone());
+        let mut words = older::list(&mut owners, &watched, self.live.control(), now()).holes;
+        let later = self.config.fixed_settings_that_differ(&config);
+        if !later.is_empty() {
+            words.push(format!("{} can change at the next start only", later.join(", ")));
+        }
+        Ok((config, words))
     }
 
     fn heartbeat(&self) -> Heartbeat {

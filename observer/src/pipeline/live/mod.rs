@@ -12,4 +12,4 @@ mod older;
 mod proof;
 mod watched;
 
-pub use daemon::{Daemon, LiveError};
+pub use daemon::{Again, Daemon, LiveError, Reread};

@@ -24,7 +24,8 @@ pub(super) struct Older {
     pub(super) holes: Vec<String>,
 }
 
-/// Lists what is there, and tells the kernel about those of it that are watched.
+/// Lists what is there, and tells the kernel about those of it that are watched, and about no others. Done again with
+/// each configuration: then the kernel makes known what speaks, and what is listed has no use.
 pub(super) fn list(owners: &mut Owners, watched: &Watched, control: &Control, now: Timestamp) -> Older {
     let mut older = Older::default();
     let existing = match Existing::list(owners) {
@@ -34,8 +35,10 @@ pub(super) fn list(owners: &mut Owners, watched: &Watched, control: &Control, no
             return older;
         }
     };
+    let included = || existing.sockets.iter().filter(|socket| watched.includes(socket));
+    control.forget_older(&included().map(|socket| socket.socket.cookie).collect());
     let mut refused = 0_u64;
-    for socket in existing.sockets.iter().filter(|socket| watched.includes(socket)) {
+    for socket in included() {
         let role = match socket.connection {
             Some((role, _, true)) => Some(role),
             Some((_, _, false)) => None,

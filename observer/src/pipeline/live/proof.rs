@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use observer_common::reach;
 
-use super::watched::Watched;
+use super::watched::{Present, Watched};
 use crate::attribution::Roots;
 use crate::source::ebpf::{Announced, Control};
 
@@ -20,14 +20,18 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Proof {
     roots: Roots,
+    present: Arc<Present>,
     watched: Arc<Watched>,
+    /// Which configuration `watched` and `judged` are of.
+    number: u64,
     /// Thread groups that the kernel was told about.
     judged: HashMap<u32, bool>,
 }
 
 impl Proof {
-    pub(super) fn new(roots: Roots, watched: Arc<Watched>) -> Self {
-        Self { roots, watched, judged: HashMap::new() }
+    pub(super) fn new(roots: Roots, present: Arc<Present>) -> Self {
+        let (number, watched) = (present.number(), present.get());
+        Self { roots, present, watched, number, judged: HashMap::new() }
     }
 
     /// Whether a connection is to be told. One that is watched for the command name alone is not if the executable
@@ -37,6 +41,11 @@ impl Proof {
             return true;
         }
         let Some(caller) = &announced.caller else { return true };
+        let number = self.present.number();
+        if self.number != number {
+            (self.number, self.watched) = (number, self.present.get());
+            self.judged.clear();
+        }
         if let Some(watched) = self.judged.get(&caller.tgid) {
             return *watched;
         }

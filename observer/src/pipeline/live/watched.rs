@@ -1,7 +1,9 @@
-//! What is watched: as the kernel is told, and as older sockets are judged.
+//! What is watched: as the kernel is told, and as older sockets are judged; by one configuration after another.
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use observer_core::connection::Party;
 
@@ -92,6 +94,33 @@ impl Watched {
             self.pids.contains(&process.pid)
                 || process.executable.as_deref().is_some_and(|path| self.programs.program(path).is_some())
         })
+    }
+}
+
+/// What is watched at present. Another configuration has another number.
+#[derive(Debug)]
+pub(super) struct Present {
+    watched: RwLock<Arc<Watched>>,
+    number: AtomicU64,
+}
+
+impl Present {
+    pub(super) fn new(watched: Watched) -> Self {
+        Self { watched: RwLock::new(Arc::new(watched)), number: AtomicU64::new(0) }
+    }
+
+    /// Which configuration it is; a look at this alone costs nothing.
+    pub(super) fn number(&self) -> u64 {
+        self.number.load(Ordering::Acquire)
+    }
+
+    pub(super) fn get(&self) -> Arc<Watched> {
+        Arc::clone(&self.watched.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set(&self, watched: Arc<Watched>) {
+        *self.watched.write().unwrap_or_else(PoisonError::into_inner) = watched;
+        self.number.fetch_add(1, Ordering::Release);
     }
 }
 

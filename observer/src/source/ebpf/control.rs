@@ -1,5 +1,6 @@
 //! What can be changed, asked and wished while the programs run.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aya::Ebpf;
@@ -51,15 +52,16 @@ struct Maps {
     owners: HashMap<MapData, u64, PlainOwner>,
     feedback: HashMap<MapData, u64, u64>,
     scope: Scope,
-    olders: u32,
+    /// Cookies of the sockets that are older than the programs, as far as they were told about.
+    older: HashSet<u64>,
     /// Faces announced under a name of our own, and the kernel's names of them.
     named: std::collections::HashMap<FaceKey, u64>,
     /// The same the other way round.
     names: std::collections::HashMap<u64, FaceKey>,
     /// Faces whose places in the streams are not the sequence numbers of their packets (Multipath TCP).
-    moved: std::collections::HashSet<FaceKey>,
+    moved: HashSet<FaceKey>,
     /// Kernel's names of faces that something was wished for.
-    wished: std::collections::HashSet<u64>,
+    wished: HashSet<u64>,
     /// The same, oldest first. A wish can come after its connection has ended, so age takes them away too: the socket
     /// keeps what it has read.
     wishes: std::collections::VecDeque<u64>,
@@ -87,11 +89,11 @@ impl Control {
             owners: take(ebpf, "OWNERS")?,
             feedback: take(ebpf, "FEEDBACK")?,
             scope: Scope::default(),
-            olders: 0,
+            older: HashSet::new(),
             named: std::collections::HashMap::new(),
             names: std::collections::HashMap::new(),
-            moved: std::collections::HashSet::new(),
-            wished: std::collections::HashSet::new(),
+            moved: HashSet::new(),
+            wished: HashSet::new(),
             wishes: std::collections::VecDeque::new(),
             refused_wishes: 0,
         };
@@ -109,7 +111,7 @@ impl Control {
     /// Makes `scope` what is watched. Sockets decide again at their next data packet.
     ///
     /// # Errors
-    /// [`Error::Map`] if a table of the kernel's is full; entries written until then stay.
+    /// [`Error::Map`] if a table of the kernel's is full; then what was watched before still is.
     pub fn set_scope(&self, scope: &Scope) -> Result<(), Error> {
         self.maps().set_scope(scope)
     }
@@ -145,11 +147,17 @@ impl Control {
         };
         let mut maps = self.maps();
         maps.owners.insert(cookie, PlainOwner(rule), 0).map_err(Error::map("OWNERS"))?;
-        maps.olders += 1;
+        maps.older.insert(cookie);
         Ok(())
     }
 
-    /// Makes what [`Control::tell_older`] told take effect: once after many.
+    /// Forgets what [`Control::tell_older`] told of all sockets but those in `kept`.
+    pub fn forget_older(&self, kept: &HashSet<u64>) {
+        let Maps { older, owners, .. } = &mut *self.maps();
+        older.retain(|cookie| kept.contains(cookie) || owners.remove(cookie).is_err());
+    }
+
+    /// Makes what [`Control::tell_older`] and [`Control::forget_older`] told take effect: once after many.
     ///
     /// # Errors
     /// As [`Control::set_scope`].
@@ -246,9 +254,13 @@ impl Control {
 impl Maps {
     fn set_scope(&mut self, scope: &Scope) -> Result<(), Error> {
         let old = std::mem::take(&mut self.scope);
-        let result = self.write(&old, scope);
+        if let Err(error) = self.write(&old, scope) {
+            // Takes back what was written until then.
+            let _ = self.write(scope, &old);
+            self.scope = old;
+            return Err(error);
+        }
         self.scope = scope.clone();
-        result?;
         self.publish()
     }
 
@@ -279,17 +291,17 @@ impl Maps {
         let kept: std::collections::BTreeSet<_> = new.commands.iter().map(|name| command_key(name)).collect();
         for name in old.commands.difference(&new.commands) {
             if !kept.contains(&command_key(name)) {
-                self.commands.remove(&command_key(name)).map_err(Error::map("COMMANDS"))?;
+                gone(self.commands.remove(&command_key(name))).map_err(Error::map("COMMANDS"))?;
             }
         }
         for id in old.cgroups.difference(&new.cgroups) {
-            self.cgroups.remove(id).map_err(Error::map("CGROUPS"))?;
+            gone(self.cgroups.remove(id)).map_err(Error::map("CGROUPS"))?;
         }
         for network in old.addresses.difference(&new.addresses) {
-            self.addresses.remove(&prefix(*network)).map_err(Error::map("ADDRESSES"))?;
+            gone(self.addresses.remove(&prefix(*network))).map_err(Error::map("ADDRESSES"))?;
         }
         for tgid in old.processes.keys().filter(|tgid| !new.processes.contains_key(tgid)) {
-            self.processes.remove(tgid).map_err(Error::map("PROCESSES"))?;
+            gone(self.processes.remove(tgid)).map_err(Error::map("PROCESSES"))?;
         }
         Ok(())
     }
@@ -303,8 +315,17 @@ impl Maps {
         settings.addresses = count(self.scope.addresses.len());
         settings.cgroups = count(self.scope.cgroups.len());
         settings.processes = count(self.scope.processes.len());
-        settings.owners = self.olders;
+        settings.owners = count(self.older.len());
         self.config.set(0, PlainConfig(*settings), 0).map_err(Error::map("CONFIG"))
+    }
+}
+
+/// Whether an entry is gone: that it never was there is as good.
+fn gone(removed: Result<(), MapError>) -> Result<(), MapError> {
+    match removed {
+        Err(MapError::KeyNotFound) => Ok(()),
+        Err(MapError::SyscallError(error)) if error.io_error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
