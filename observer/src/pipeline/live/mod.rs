@@ -11,5 +11,6 @@ mod ears;
 mod older;
 mod proof;
 mod watched;
+mod wishes;
 
 pub use daemon::{Daemon, LiveError};

@@ -6,6 +6,7 @@ use aya::Ebpf;
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use foldhash::fast::RandomState;
 use observer_common::{Config, Counters, Mode, OwnerRule, WakeSwitch, role};
 use observer_core::engine::{FaceKey, Role};
 
@@ -53,11 +54,11 @@ struct Maps {
     scope: Scope,
     olders: u32,
     /// Faces announced under a name of our own, and the kernel's names of them.
-    named: std::collections::HashMap<FaceKey, u64>,
+    named: std::collections::HashMap<FaceKey, u64, RandomState>,
     /// The same the other way round.
-    names: std::collections::HashMap<u64, FaceKey>,
+    names: std::collections::HashMap<u64, FaceKey, RandomState>,
     /// Kernel's names of faces that something was wished for.
-    wished: std::collections::HashSet<u64>,
+    wished: std::collections::HashSet<u64, RandomState>,
     /// The same, oldest first. A wish can come after its connection has ended, so age takes them away too: the socket
     /// keeps what it has read.
     wishes: std::collections::VecDeque<u64>,
@@ -86,9 +87,9 @@ impl Control {
             feedback: take(ebpf, "FEEDBACK")?,
             scope: Scope::default(),
             olders: 0,
-            named: std::collections::HashMap::new(),
-            names: std::collections::HashMap::new(),
-            wished: std::collections::HashSet::new(),
+            named: std::collections::HashMap::default(),
+            names: std::collections::HashMap::default(),
+            wished: std::collections::HashSet::default(),
             wishes: std::collections::VecDeque::new(),
             refused_wishes: 0,
         };
