@@ -8,6 +8,7 @@
 mod counts;
 mod daemon;
 mod ears;
+mod heap;
 mod older;
 mod proof;
 mod watched;
