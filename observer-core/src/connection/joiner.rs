@@ -331,7 +331,8 @@ impl Joiner {
     fn opened(&mut self, opened: Opened) {
         let key = opened.key;
         let id = self.context.seed.connection(&opened);
-        let index = self.connections.insert(Known::new(id, self.seen, opened, &mut self.parties), List::Quiet);
+        let index =
+            self.connections.insert(Known::new(id, self.seen, opened, &mut self.parties), List::Quiet);
         self.seen += 1;
         self.faces.insert(key, index);
     }
@@ -704,8 +705,8 @@ mod tests {
         assert_eq!(bench.doubts(), [false, false]);
         let event = &bench.events[1].control_plane;
         assert_eq!(event.connection.as_ref().unwrap().faces, 2);
-        assert_eq!(event.client.as_ref().unwrap().0.process.as_ref().unwrap().pid, 2);
-        assert_eq!(event.server.as_ref().unwrap().0.process.as_ref().unwrap().pid, 1);
+        assert_eq!(event.client.as_ref().unwrap().process.as_ref().unwrap().pid, 2);
+        assert_eq!(event.server.as_ref().unwrap().process.as_ref().unwrap().pid, 1);
     }
 
     #[test]
@@ -755,7 +756,7 @@ mod tests {
         bench.classify(1, 10, plain());
         bench.advance(20);
         let server = bench.events[0].control_plane.server.as_ref().unwrap();
-        let pids = [&server.0.process, &server.0.opened_by].map(|process| process.as_ref().unwrap().pid);
+        let pids = [&server.process, &server.opened_by].map(|process| process.as_ref().unwrap().pid);
         assert_eq!(pids, [9, 1]);
     }
 

@@ -199,7 +199,7 @@ impl Conversation {
             };
         };
         self.connecting = false;
-        if self.encapsulation().len() >= DEPTH {
+        if self.notes.as_deref().is_some_and(|notes| notes.encapsulation.len() >= DEPTH) {
             return self.unknown(Reason::NotRecognized);
         }
         let summary = http.summary();

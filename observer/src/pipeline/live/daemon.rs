@@ -12,8 +12,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
 use super::counts::Counts;
-use super::heap;
 use super::ears::{Ears, State};
+use super::heap;
 use super::older;
 use super::proof::{Proof, Told};
 use super::watched::Watched;
