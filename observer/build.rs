@@ -23,8 +23,8 @@ mod probes {
 
     pub(crate) fn build() {
         let named = std::env::var("OBSERVER_BPF_TOOLCHAIN").ok().filter(|name| !name.is_empty());
-        let toolchain = named
-            .unwrap_or_else(|| if release(LINKED).is_some() { LINKED.into() } else { "nightly".into() });
+        let toolchain =
+            named.unwrap_or_else(|| if release(LINKED).is_some() { LINKED.into() } else { "nightly".into() });
         let Some(release) = release(&toolchain) else {
             println!(
                 "cargo::error=no Rust toolchain `{toolchain}` for the kernel programs; `cargo xtask build` installs one"

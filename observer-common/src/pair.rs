@@ -5,7 +5,9 @@ use crate::layout::record;
 
 /// Slots of the table. A handshake takes the slot that its dialling end's initial sequence number points to, and is
 /// over within a millisecond: that another one takes the same slot meanwhile is rare, and then both ends tell all.
-pub const PAIRS: usize = 8192;
+pub const PAIRS: usize = SLOTS as usize;
+
+const SLOTS: u32 = 8192;
 
 /// How far a handshake has come.
 pub mod step {
@@ -42,7 +44,7 @@ impl Pair {
     #[inline(always)]
     pub const fn slot(client: u32) -> u32 {
         // The kernel takes these numbers from a keyed hash and a clock (`net/core/secure_seq.c`): any bits will do.
-        (client ^ client >> 16) & (PAIRS as u32 - 1)
+        (client ^ client >> 16) & (SLOTS - 1)
     }
 
     /// Whether the slot holds this handshake, and both its ends know of each other.

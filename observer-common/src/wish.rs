@@ -27,7 +27,7 @@ impl Wish {
     #[inline(always)]
     pub const fn decode(word: u64) -> Self {
         let from = if word & Self::HAS_FROM != 0 { Some((word >> 32) as u32) } else { None };
-        Self { mode: word as u8, from }
+        Self { mode: (word & 0xff) as u8, from }
     }
 }
 

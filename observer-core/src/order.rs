@@ -1,21 +1,41 @@
 //! Entries in a slab, threaded on lists by age: everything that happens "after so long" or "to the oldest" is at the
 //! head of a list.
 
+use std::collections::BTreeSet;
+
 const NONE: u32 = u32::MAX;
+
+/// Slots allocated at a time: enough that it is rare, and little enough that a slab that has grown once costs no more
+/// than what it holds.
+const CHUNK: u32 = 128;
 
 #[derive(Debug)]
 struct Slot<T> {
     value: Option<T>,
-    list: usize,
     before: u32,
+    /// The next free slot of the chunk, where there is no value.
     after: u32,
+    list: u8,
 }
 
-/// A slab whose entries each stand on one of a few lists. All operations take constant time.
+/// Slots that are allocated and given back together.
+#[derive(Debug)]
+struct Chunk<T> {
+    slots: Vec<Slot<T>>,
+    /// The first free slot among those that were used before.
+    free: u32,
+    used: u32,
+}
+
+/// A slab whose entries each stand on one of a few lists. All operations take constant time, but for the logarithm of
+/// the number of chunks when one fills or empties. Slots that are used again are those of the lowest chunk with room, so
+/// that what a burst took is given back when it is over.
 #[derive(Debug)]
 pub(crate) struct Order<T, L, const LISTS: usize> {
-    slots: Vec<Slot<T>>,
-    free: Vec<u32>,
+    chunks: Vec<Chunk<T>>,
+    /// Chunks with a free slot.
+    roomy: BTreeSet<u32>,
+    len: usize,
     first: [u32; LISTS],
     last: [u32; LISTS],
     lists: core::marker::PhantomData<L>,
@@ -25,8 +45,9 @@ impl<T, L: Into<usize>, const LISTS: usize> Order<T, L, LISTS> {
     /// An empty slab.
     pub(crate) const fn new() -> Self {
         Self {
-            slots: Vec::new(),
-            free: Vec::new(),
+            chunks: Vec::new(),
+            roomy: BTreeSet::new(),
+            len: 0,
             first: [NONE; LISTS],
             last: [NONE; LISTS],
             lists: core::marker::PhantomData,
@@ -34,42 +55,76 @@ impl<T, L: Into<usize>, const LISTS: usize> Order<T, L, LISTS> {
     }
 
     /// Entries in all.
-    pub(crate) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+    pub(crate) const fn len(&self) -> usize {
+        self.len
     }
 
     /// Puts `value` at the end of `list` and names its slot. The caller bounds the number of entries far below 2³².
     pub(crate) fn insert(&mut self, value: T, list: L) -> u32 {
         let list = list.into();
-        let slot = Slot { value: Some(value), list, before: NONE, after: NONE };
-        let index = if let Some(index) = self.free.pop() {
-            self.slots[index as usize] = slot;
-            index
+        let number = self.roomy.first().copied().unwrap_or_else(|| {
+            let number = u32::try_from(self.chunks.len()).unwrap_or(NONE);
+            self.chunks.push(Chunk { slots: Vec::new(), free: NONE, used: 0 });
+            self.roomy.insert(number);
+            number
+        });
+        let chunk = &mut self.chunks[number as usize];
+        let slot = Slot { value: Some(value), before: NONE, after: NONE, list: 0 };
+        let place = chunk.free;
+        let place = if let Some(free) = chunk.slots.get_mut(place as usize) {
+            chunk.free = free.after;
+            *free = slot;
+            place
         } else {
-            self.slots.push(slot);
-            u32::try_from(self.slots.len() - 1).unwrap_or(NONE)
+            if chunk.slots.is_empty() {
+                chunk.slots.reserve_exact(CHUNK as usize);
+            }
+            chunk.slots.push(slot);
+            chunk.used
         };
+        chunk.used += 1;
+        if chunk.used == CHUNK {
+            self.roomy.remove(&number);
+        }
+        self.len += 1;
+        let index = number * CHUNK + place;
         self.link(index, list);
         index
     }
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
-        let value = self.slots.get_mut(index as usize)?.value.take()?;
+        let value = self.slot(index)?.value.take()?;
         self.unlink(index);
-        self.free.push(index);
+        self.len -= 1;
+        let number = index / CHUNK;
+        let chunk = &mut self.chunks[number as usize];
+        if chunk.used == CHUNK {
+            self.roomy.insert(number);
+        }
+        chunk.used -= 1;
+        chunk.slots[(index % CHUNK) as usize].after = chunk.free;
+        chunk.free = index % CHUNK;
+        // The one that is used next stays.
+        if chunk.used == 0 && self.roomy.first() != Some(&number) {
+            (chunk.slots, chunk.free) = (Vec::new(), NONE);
+        }
         Some(value)
     }
 
     /// The entry in a slot.
     pub(crate) fn value(&mut self, index: u32) -> Option<&mut T> {
-        self.slots.get_mut(index as usize)?.value.as_mut()
+        self.slot(index)?.value.as_mut()
+    }
+
+    fn slot(&mut self, index: u32) -> Option<&mut Slot<T>> {
+        self.chunks.get_mut((index / CHUNK) as usize)?.slots.get_mut((index % CHUNK) as usize)
     }
 
     /// Moves an entry to the end of `list`.
     pub(crate) fn put_last(&mut self, index: u32, list: L) {
         let list = list.into();
-        if self.slots.get(index as usize).is_none_or(|slot| slot.value.is_none()) {
+        if self.value(index).is_none() {
             return;
         }
         if self.last[list] == index {
@@ -87,23 +142,24 @@ impl<T, L: Into<usize>, const LISTS: usize> Order<T, L, LISTS> {
 
     fn link(&mut self, index: u32, list: usize) {
         let last = core::mem::replace(&mut self.last[list], index);
-        match self.slots.get_mut(last as usize) {
+        match self.slot(last) {
             Some(slot) => slot.after = index,
             None => self.first[list] = index,
         }
-        let slot = &mut self.slots[index as usize];
-        (slot.list, slot.before, slot.after) = (list, last, NONE);
+        if let Some(slot) = self.slot(index) {
+            (slot.list, slot.before, slot.after) = (u8::try_from(list).unwrap_or(u8::MAX), last, NONE);
+        }
     }
 
     fn unlink(&mut self, index: u32) {
-        let Slot { list, before, after, .. } = self.slots[index as usize];
-        match self.slots.get_mut(before as usize) {
+        let Some(&mut Slot { list, before, after, .. }) = self.slot(index) else { return };
+        match self.slot(before) {
             Some(slot) => slot.after = after,
-            None => self.first[list] = after,
+            None => self.first[usize::from(list)] = after,
         }
-        match self.slots.get_mut(after as usize) {
+        match self.slot(after) {
             Some(slot) => slot.before = before,
-            None => self.last[list] = before,
+            None => self.last[usize::from(list)] = before,
         }
     }
 }
@@ -146,5 +202,28 @@ mod tests {
         assert_eq!(drain(&mut order, List::Talking), [0, 2]);
         assert_eq!(order.len(), 0);
         assert_eq!(order.oldest(List::Settled), None);
+    }
+
+    #[test]
+    fn a_burst_gives_back_its_slots_and_the_lowest_are_used_again() {
+        let mut order = Order::new();
+        for round in 0..3 {
+            let mut slots: Vec<u32> = (0..10 * CHUNK).map(|n| order.insert(n, List::Silent)).collect();
+            slots.sort_unstable();
+            assert!(slots.iter().copied().eq(0..10 * CHUNK), "round {round}");
+            for slot in slots.iter().filter(|slot| *slot % CHUNK != 5) {
+                assert!(order.remove(*slot).is_some());
+            }
+            assert_eq!(order.len(), 10);
+            assert_eq!(drain(&mut order, List::Silent).len(), 10);
+            let kept = order.chunks.iter().filter(|chunk| chunk.slots.capacity() > 0).count();
+            assert_eq!((order.len(), kept), (0, 1));
+        }
+        for n in 0..2 * CHUNK {
+            order.insert(n, List::Talking);
+        }
+        assert!(order.remove(200).is_some() && order.remove(7).is_some());
+        assert_eq!((order.insert(1, List::Settled), order.insert(2, List::Settled)), (7, 200));
+        assert_eq!(order.len(), 2 * CHUNK as usize);
     }
 }

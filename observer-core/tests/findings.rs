@@ -113,6 +113,7 @@ impl World {
             role,
             origin: Origin::Handshake,
             subflow: false,
+            paired: false,
             client_isn: Some(1000),
             server_isn: Some(2000),
             party: party.into().map(Box::new),

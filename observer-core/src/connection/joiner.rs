@@ -17,6 +17,7 @@ use super::passing::Passing;
 use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
+use crate::party::Parties;
 use crate::path::Addresses;
 use crate::policy;
 use crate::protocol::http::Request;
@@ -71,6 +72,7 @@ pub struct Joiner {
     numbers: HashMap<(u32, u32), u32, RandomState>,
     passing: Passing,
     losses: Losses,
+    parties: Parties,
     addresses: Addresses,
     /// Bytes of heap held for objects.
     objects_held: usize,
@@ -91,6 +93,7 @@ impl Joiner {
             numbers: HashMap::default(),
             passing: Passing::default(),
             losses: Losses::default(),
+            parties: Parties::default(),
             addresses: Addresses::default(),
             objects_held: 0,
             seen: 0,
@@ -129,7 +132,7 @@ impl Joiner {
                 if let Some(&index) = self.faces.get(&key)
                     && let Some(known) = self.connections.value(index)
                 {
-                    known.party(key, party);
+                    known.party(key, *party, &mut self.parties);
                     self.owner_known(index, out);
                 }
             }
@@ -137,7 +140,7 @@ impl Joiner {
                 if let Some(&index) = self.faces.get(&key)
                     && let Some(known) = self.connections.value(index)
                 {
-                    known.holder(key, *party);
+                    known.holder(key, *party, &mut self.parties);
                     self.owner_known(index, out);
                 }
             }
@@ -328,7 +331,8 @@ impl Joiner {
     fn opened(&mut self, opened: Opened) {
         let key = opened.key;
         let id = self.context.seed.connection(&opened);
-        let index = self.connections.insert(Known::new(id, self.seen, opened), List::Quiet);
+        let index =
+            self.connections.insert(Known::new(id, self.seen, opened, &mut self.parties), List::Quiet);
         self.seen += 1;
         self.faces.insert(key, index);
     }

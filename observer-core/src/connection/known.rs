@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::engine::{Ending, FaceKey, Opened, Origin, Role};
 use crate::engine::{Facts, Orientation};
 use crate::event::MissingBytes;
-use crate::party::Party;
+use crate::party::{Parties, Party};
 use crate::path::{Objects, Subject};
 use crate::protocol::Verdict;
 use crate::protocol::http::Request;
@@ -61,8 +61,8 @@ pub(super) struct Known {
     /// In the order in which they became known: a packet meets the face of the end that sends it first.
     pub(super) faces: Vec<FaceView>,
     pub(super) numbers: Option<(u32, u32)>,
-    pub(super) client: Option<Box<Party>>,
-    pub(super) server: Option<Box<Party>>,
+    pub(super) client: Option<Arc<Party>>,
+    pub(super) server: Option<Arc<Party>>,
     pub(super) facts: Option<Box<Facts>>,
     /// The objects of requests that may have been proxied.
     pub(super) objects: Option<Box<Objects>>,
@@ -76,7 +76,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(id: Arc<str>, place: u64, opened: Opened) -> Self {
+    pub(super) fn new(id: Arc<str>, place: u64, opened: Opened, parties: &mut Parties) -> Self {
         let mut known = Self {
             id,
             place,
@@ -96,12 +96,12 @@ impl Known {
             missing: MissingBytes::default(),
             may_be_told_twice: false,
         };
-        known.add_face(opened);
+        known.add_face(opened, parties);
         known
     }
 
     /// Adds a view of the same connection.
-    pub(super) fn add_face(&mut self, opened: Opened) {
+    pub(super) fn add_face(&mut self, opened: Opened, parties: &mut Parties) {
         self.opened = self.opened.min(opened.time);
         self.subflow |= opened.subflow;
         if opened.dialled.is_some() {
@@ -119,7 +119,7 @@ impl Known {
             closed: false,
         });
         if let Some(party) = opened.party {
-            self.party(opened.key, party);
+            self.party(opened.key, *party, parties);
         }
     }
 
@@ -143,6 +143,7 @@ impl Known {
             let faces = self.faces.len();
             self.objects.get_or_insert_default().absorb(*objects, faces);
         }
+        self.faces.reserve_exact(other.faces.len());
         self.faces.extend(other.faces);
         self.numbers = self.numbers.or(other.numbers);
         self.client = self.client.take().or(other.client);
@@ -165,22 +166,24 @@ impl Known {
     }
 
     /// The owner of a face's local end.
-    pub(super) fn party(&mut self, key: FaceKey, party: Box<Party>) {
+    pub(super) fn party(&mut self, key: FaceKey, party: Party, parties: &mut Parties) {
         match self.face(key).map(|face| face.role) {
-            Some(Role::Client) => self.client = Some(party),
-            Some(Role::Server) => self.server = Some(party),
+            Some(Role::Client) => self.client = Some(parties.share(party)),
+            Some(Role::Server) => self.server = Some(parties.share(party)),
             Some(Role::Wire) | None => {}
         }
     }
 
     /// Who holds a face's local end.
-    pub(super) fn holder(&mut self, key: FaceKey, holder: Party) {
+    pub(super) fn holder(&mut self, key: FaceKey, holder: Party, parties: &mut Parties) {
         let end = match self.face(key).map(|face| face.role) {
             Some(Role::Client) => &mut self.client,
             Some(Role::Server) => &mut self.server,
             Some(Role::Wire) | None => return,
         };
-        end.get_or_insert_default().held_by(holder);
+        let mut party = end.as_deref().cloned().unwrap_or_default();
+        party.held_by(holder);
+        *end = Some(parties.share(party));
     }
 
     /// Takes in what one face showed of what was spoken. The better of two accounts wins; two definite accounts that

@@ -25,8 +25,8 @@ const FURTHEST: u64 = 1 << 30;
 pub(super) enum Stage {
     /// No payload seen.
     Silent,
-    /// Payload seen, verdict open. `since` is the time of the first payload.
-    Talking { since: Timestamp },
+    /// Payload seen, verdict open.
+    Talking,
     /// The verdict was reported.
     Classified,
 }
@@ -47,19 +47,20 @@ pub(super) enum Talk {
 #[derive(Debug)]
 pub(super) struct Face {
     pub(super) key: FaceKey,
-    pub(super) opened: Timestamp,
+    /// When it was opened; from the first payload on, when that came.
+    pub(super) since: Timestamp,
     pub(super) stage: Stage,
     /// How far the conversation is.
     pub(super) progress: Progress,
-    pub(super) missing: MissingBytes,
+    missing: Option<Box<MissingBytes>>,
     /// Both initial sequence numbers were reported.
     pub(super) numbers_told: bool,
     /// The source's account of the end, which waits for segments that it overtook.
-    pub(super) closed: Option<Closed>,
+    pub(super) closed: Option<Box<Closed>>,
     /// Reading on was given up to stay within the engine's memory: requests may be missed.
     pub(super) reading_given_up: bool,
     /// What `held` was when it was last added to the engine's sum.
-    pub(super) accounted: usize,
+    pub(super) accounted: u32,
     /// The sequence number from which the requests are wanted, as it was last told.
     wanted_from: Option<u32>,
     origin: Origin,
@@ -86,10 +87,10 @@ impl Face {
         };
         let mut face = Self {
             key: opened.key,
-            opened: opened.time,
+            since: opened.time,
             stage: Stage::Silent,
             progress: Progress::Undecided,
-            missing: MissingBytes::default(),
+            missing: None,
             numbers_told: false,
             closed: None,
             reading_given_up: false,
@@ -181,7 +182,8 @@ impl Face {
 
     /// The source lost something of this face.
     pub(super) fn lost(&mut self, records: u64) {
-        self.missing.lost_records = self.missing.lost_records.saturating_add(records);
+        let missing = self.missing.get_or_insert_default();
+        missing.lost_records = missing.lost_records.saturating_add(records);
         for direction in [Direction::ToServer, Direction::ToClient] {
             self.flow.lost(direction);
         }
@@ -218,7 +220,7 @@ impl Face {
             facts.verdict.reason = Some(reason);
         }
         // What the observer itself lost explains better than what is therefore missing.
-        if self.missing.lost_records > 0
+        if self.missing().lost_records > 0
             && facts.verdict.security == Security::Unknown
             && matches!(
                 facts.verdict.reason,
@@ -236,6 +238,11 @@ impl Face {
             facts.verdict = Verdict { reason: Some(Reason::ConflictingSegments), ..Verdict::default() };
         }
         Some(Box::new(facts))
+    }
+
+    /// What is missing of its bytes.
+    pub(super) fn missing(&self) -> MissingBytes {
+        self.missing.as_deref().copied().unwrap_or_default()
     }
 
     /// Whether there is anything left to learn from the streams.
@@ -300,7 +307,7 @@ struct Ear<'a> {
     origin: Origin,
     progress: &'a mut Progress,
     conflict: &'a mut bool,
-    missing: &'a mut MissingBytes,
+    missing: &'a mut Option<Box<MissingBytes>>,
 }
 
 impl Ear<'_> {
@@ -330,8 +337,9 @@ impl Delivery for Ear<'_> {
             return;
         }
         if why != Gap::Skipped {
-            self.missing.gaps = self.missing.gaps.saturating_add(1);
-            self.missing.bytes = self.missing.bytes.saturating_add(length);
+            let missing = self.missing.get_or_insert_default();
+            missing.gaps = missing.gaps.saturating_add(1);
+            missing.bytes = missing.bytes.saturating_add(length);
         }
         self.tell(|conversation| Dissector::gap(conversation, direction, length, why));
     }

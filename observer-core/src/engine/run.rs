@@ -161,17 +161,14 @@ impl Engine {
             self.close(index, out);
         }
         while let Some(index) = self.faces.oldest(List::Talking) {
-            let since = match self.faces.value(index).map(|face| face.stage) {
-                Some(Stage::Talking { since }) => since,
-                _ => Timestamp::default(),
-            };
+            let since = self.faces.value(index).map_or(Timestamp::default(), |face| face.since);
             if now.since(since) < self.limits.verdict {
                 break;
             }
             self.give_verdict(index, since + self.limits.verdict, Reason::TimedOut, out);
         }
         while let Some(index) = self.faces.oldest(List::Silent) {
-            let since = self.faces.value(index).map_or(Timestamp::default(), |face| face.opened);
+            let since = self.faces.value(index).map_or(Timestamp::default(), |face| face.since);
             if now.since(since) < self.limits.silence {
                 break;
             }
@@ -187,7 +184,7 @@ impl Engine {
                 if let Some(face) = self.faces.value(index)
                     && face.closed.is_none()
                 {
-                    face.closed = Some(still_open(face.key, self.now));
+                    face.closed = Some(Box::new(still_open(face.key, self.now)));
                 }
                 self.close(index, out);
             }
@@ -260,7 +257,7 @@ impl Engine {
             self.account(index, out);
         } else {
             if face.stage == Stage::Silent && segment.len > 0 {
-                face.stage = Stage::Talking { since: segment.time };
+                (face.stage, face.since) = (Stage::Talking, segment.time);
                 if open {
                     self.faces.put_last(index, List::Talking);
                 }
@@ -296,7 +293,7 @@ impl Engine {
         self.now = self.now.max(closed.time);
         let Some(face) = self.faces.value(index) else { return };
         match &mut face.closed {
-            None => face.closed = Some(closed),
+            None => face.closed = Some(Box::new(closed)),
             Some(known) => {
                 known.ending = closed.ending.or(known.ending);
                 known.bytes_to_server = closed.bytes_to_server.or(known.bytes_to_server);
@@ -384,7 +381,8 @@ impl Engine {
         if let Some(face) = self.faces.value(index)
             && face.closed.is_none()
         {
-            face.closed = Some(Closed { ending: Some(Ending::Evicted), ..still_open(face.key, self.now) });
+            let closed = Closed { ending: Some(Ending::Evicted), ..still_open(face.key, self.now) };
+            face.closed = Some(Box::new(closed));
         }
         self.close(index, out);
     }
@@ -393,11 +391,11 @@ impl Engine {
     fn close(&mut self, index: u32, out: &mut impl FnMut(Report)) {
         let Some(mut face) = self.faces.remove(index) else { return };
         self.index.remove(&face.key);
-        self.held = self.held.saturating_sub(face.accounted);
+        self.held = self.held.saturating_sub(face.accounted as usize);
         face.finish();
         // Bytes that waited for others may have brought the verdict just now.
         let decided = face.progress != Progress::Undecided;
-        let closed = face.closed.take().unwrap_or_else(|| still_open(face.key, self.now));
+        let closed = face.closed.take().map_or_else(|| still_open(face.key, self.now), |closed| *closed);
         let ending = match (closed.ending, face.flow().ending()) {
             (Some(Ending::StillOpen), seen) => seen,
             (Some(told), _) => told,
@@ -428,7 +426,7 @@ impl Engine {
             bytes_to_server: closed.bytes_to_server.unwrap_or_else(|| face.bytes(Direction::ToServer)),
             bytes_to_client: closed.bytes_to_client.unwrap_or_else(|| face.bytes(Direction::ToClient)),
             facts,
-            missing: face.missing,
+            missing: face.missing(),
             reason,
         });
     }
@@ -437,9 +435,9 @@ impl Engine {
     /// given as it stands; when all have one, the connection that was quiet longest is read no further.
     fn account(&mut self, index: u32, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
-        let held = if face.is_read() { face.held() } else { 0 };
+        let held = if face.is_read() { u32::try_from(face.held()).unwrap_or(u32::MAX) } else { 0 };
         let before = core::mem::replace(&mut face.accounted, held);
-        self.held = (self.held + held).saturating_sub(before);
+        self.held = (self.held + held as usize).saturating_sub(before as usize);
         while self.held > self.limits.held {
             if let Some(oldest) = self.faces.oldest(List::Talking) {
                 self.give_verdict(oldest, self.now, Reason::Evicted, out);

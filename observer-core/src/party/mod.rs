@@ -1,15 +1,17 @@
 //! One end of a connection: which program, which part of Kubernetes, in which pod, on which node.
 
 mod component;
+mod parties;
 mod pod;
 
 pub use component::{Component, Distribution};
+pub(crate) use parties::Parties;
 pub use pod::{Named, Pod};
 
 use std::sync::Arc;
 
 /// A process, named so that a re-used pid is told apart.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Process {
     /// Process id in the initial pid namespace.
     pub pid: u32,
@@ -22,7 +24,7 @@ pub struct Process {
 }
 
 /// The owner of one end of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Party {
     /// Who holds the socket, or held it last; for a connection that was just dialled, who dialled.
     pub process: Option<Process>,

@@ -16,7 +16,7 @@ pub enum Named {
 }
 
 /// One pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pod {
     /// Its UID, in lower case with hyphens (a static pod's is the hash that the kubelet gave it, without).
     pub uid: Option<String>,

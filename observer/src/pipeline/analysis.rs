@@ -141,7 +141,7 @@ fn tell(report: Report, faces: &mut Faces, table: &mut Table, found: &mut impl F
             }
         }
         // For a source that could stop.
-        Report::Enough(_) | Report::RequestsOnly(_) => return,
+        Report::Enough(_) | Report::RequestsOnly { .. } => return,
         _ => {}
     }
     found(Found::Report(report));

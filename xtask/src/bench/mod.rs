@@ -50,7 +50,14 @@ pub enum What {
     Generate(GenerateArgs),
     /// Open connections and hold them until standard input ends
     #[command(hide = true)]
-    Hold { said: live::HeldState, count: usize, port: u16 },
+    Hold {
+        said: live::HeldState,
+        count: usize,
+        port: u16,
+        /// The cgroup that the dialling sockets belong to; the accepted ones stay outside
+        #[arg(long)]
+        cgroup: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -72,7 +79,7 @@ pub struct GenerateArgs {
 pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.what {
         Some(What::Generate(args)) => generate(args),
-        Some(What::Hold { said, count, port }) => live::hold(*said, *count, *port),
+        Some(What::Hold { said, count, port, cgroup }) => live::hold(*said, *count, *port, cgroup.as_deref()),
         None => measure(args),
     }
 }
@@ -85,7 +92,8 @@ fn measure(args: &BenchArgs) -> Result<()> {
     let wanted = |part| args.only.is_empty() || args.only.contains(&part);
     let pairs = if args.full { 15 } else { 5 };
     let scratch = replay::Scratch::new()?;
-    let mut report = Report::default();
+    let typed = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
+    let mut report = Report::new(&format!("cargo xtask {typed}"));
     if wanted(Part::Replay) {
         replay::speed(&observer, scratch.path(), pairs, &mut report)?;
     }
@@ -96,8 +104,7 @@ fn measure(args: &BenchArgs) -> Result<()> {
     if wanted(Part::Live) {
         live::measure(&observer, scratch.path(), pairs, args.full, &mut report)?;
     }
-    let typed = std::env::args().skip(1).collect::<Vec<_>>().join(" ");
-    report.write(&args.report, &format!("cargo xtask {typed}"))
+    report.write(&args.report)
 }
 
 fn generate(args: &GenerateArgs) -> Result<()> {

@@ -57,7 +57,8 @@ pub enum Orientation {
 pub struct Conversation {
     stage: Stage,
     streams: Streams,
-    notes: Box<Notes>,
+    /// There from the first note on.
+    notes: Option<Box<Notes>>,
     /// Why the beginning is missing.
     middle: Option<Reason>,
     orientation: Orientation,
@@ -81,7 +82,7 @@ impl Conversation {
         Self {
             stage: if middle.is_some() { Stage::Middle } else { Stage::Detect },
             streams: Streams::default(),
-            notes: Box::default(),
+            notes: None,
             middle,
             orientation: if oriented { Orientation::Known } else { Orientation::Assumed },
             compared: 0,
@@ -135,31 +136,31 @@ impl Conversation {
     /// The identification strings, if SSH it is.
     #[must_use]
     pub fn ssh(&self) -> Option<&SshSummary> {
-        self.notes.ssh.as_deref().filter(|_| self.protocol() == Some(Protocol::Ssh))
+        self.notes.as_ref()?.ssh.as_deref().filter(|_| self.protocol() == Some(Protocol::Ssh))
     }
 
     /// The layers that were taken off, outermost first.
     #[must_use]
     pub fn encapsulation(&self) -> &[Encapsulation] {
-        &self.notes.encapsulation
+        self.notes.as_deref().map_or(&[], |notes| &notes.encapsulation)
     }
 
     /// What the prefixes say of the ends behind them.
     #[must_use]
     pub fn claims(&self) -> &[Claim] {
-        &self.notes.claims
+        self.notes.as_deref().map_or(&[], |notes| &notes.claims)
     }
 
     /// Kinds of secrets that crossed in the clear outside HTTP, whose own are in its summary.
     #[must_use]
     pub fn exposed(&self) -> &[Exposed] {
-        &self.notes.exposed
+        self.notes.as_deref().map_or(&[], |notes| &notes.exposed)
     }
 
     /// Plaintext bytes that the client sent between an accepted upgrade and its ClientHello (STARTTLS injection).
     #[must_use]
     pub fn injected_bytes(&self) -> u64 {
-        self.notes.injected
+        self.notes.as_deref().map_or(0, |notes| notes.injected)
     }
 
     /// How sure it is which end dialled.
@@ -296,7 +297,8 @@ impl Dissector for Conversation {
     }
 
     fn held(&self) -> usize {
-        size_of::<Notes>() + self.notes.memory() + self.streams.memory() + self.stage.memory()
+        let notes = self.notes.as_deref().map_or(0, |notes| size_of::<Notes>() + notes.memory());
+        notes + self.streams.memory() + self.stage.memory()
     }
 }
 

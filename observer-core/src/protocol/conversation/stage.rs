@@ -66,7 +66,7 @@ impl Conversation {
                     Some(progress) => return progress,
                     None => continue,
                 },
-                Stage::Reader(reader) => reader.read(&mut self.streams, &mut self.notes),
+                Stage::Reader(reader) => reader.read(&mut self.streams, self.notes.get_or_insert_default()),
                 Stage::Tls(_) | Stage::Http(_) | Stage::Settled(..) => return Progress::Decided,
             };
             match step {
@@ -84,10 +84,10 @@ impl Conversation {
                     return self.settle(Verdict { security, ..Verdict::default() }, Some(protocol));
                 }
                 Step::Upgraded(layer) => {
-                    if self.notes.encapsulation.len() >= DEPTH {
+                    if self.encapsulation().len() >= DEPTH {
                         return self.unknown(Reason::NotRecognized);
                     }
-                    self.notes.encapsulation.push(layer);
+                    self.notes.get_or_insert_default().encapsulation.push(layer);
                     self.stage = Stage::Detect;
                     self.compared = 0;
                 }
@@ -118,7 +118,7 @@ impl Conversation {
             Choice::Http => http_proxied(),
             Choice::Nothing => return Some(self.settle(other(), None)),
             Choice::TooLittle(stop) => {
-                let promised = self.notes.encapsulation.last().is_some_and(|layer| layer.promises_tls());
+                let promised = self.encapsulation().last().is_some_and(|layer| layer.promises_tls());
                 return Some(self.unknown(awaited(stop, promised, self.streams.spoke())));
             }
         };
@@ -199,16 +199,16 @@ impl Conversation {
             };
         };
         self.connecting = false;
-        if self.notes.encapsulation.len() >= DEPTH {
+        if self.notes.as_deref().is_some_and(|notes| notes.encapsulation.len() >= DEPTH) {
             return self.unknown(Reason::NotRecognized);
         }
         let summary = http.summary();
         let secrets = [Secret::Authorization, Secret::ProxyAuthorization];
         let exposed = secrets.into_iter().any(|secret| summary.exposed.contains(secret));
         if exposed {
-            self.notes.expose(Exposed::Authorization);
+            self.notes.get_or_insert_default().expose(Exposed::Authorization);
         }
-        self.notes.encapsulation.push(Encapsulation::HttpConnect);
+        self.notes.get_or_insert_default().encapsulation.push(Encapsulation::HttpConnect);
         for direction in [Direction::ToServer, Direction::ToClient] {
             let stream = self.streams.of_mut(direction);
             stream.restart(handover.start(direction));

@@ -33,24 +33,37 @@ pub(crate) enum Later {
     End(End),
 }
 
-/// One direction: the bytes not yet taken, and the acknowledgement marks they came with.
+/// The bytes of one direction not yet taken, and the acknowledgement marks they came with.
 #[derive(Debug, Default)]
-pub(crate) struct Stream {
+struct Waiting {
     held: Vec<u8>,
     /// Bytes at the front of `held` that are taken already.
     taken: usize,
-    /// Offset in the whole stream of the first byte not taken, whether it came yet or not.
-    place: u64,
-    /// Bytes to drop before the next one is held.
-    skip: u64,
     /// `(offset in the whole stream, acked)` of each run that is still held; ascending.
     marks: Vec<(u64, u64)>,
     /// Bytes at the front (not taken) that hold no line feed.
     searched: usize,
-    stop: Option<Stop>,
     /// What came behind the place where `held` stops.
     later: Vec<Later>,
     later_bytes: usize,
+}
+
+impl Waiting {
+    fn bytes(&self) -> &[u8] {
+        self.held.get(self.taken..).unwrap_or_default()
+    }
+}
+
+/// One direction.
+#[derive(Debug, Default)]
+pub(crate) struct Stream {
+    /// There only while a reader may still want it: of most connections nothing waits for long.
+    waiting: Option<Box<Waiting>>,
+    /// Offset in the whole stream of the first byte not taken, whether it came yet or not.
+    place: u64,
+    /// Bytes to drop before the next one is held.
+    skip: u64,
+    stop: Option<Stop>,
     /// Any byte came at all.
     spoke: bool,
 }
@@ -58,7 +71,7 @@ pub(crate) struct Stream {
 impl Stream {
     /// The bytes that wait to be read.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.held.get(self.taken..).unwrap_or_default()
+        self.waiting.as_deref().map_or(&[], Waiting::bytes)
     }
 
     pub(crate) const fn stop(&self) -> Option<Stop> {
@@ -85,21 +98,22 @@ impl Stream {
         }
         self.spoke = true;
         let bytes = self.unskipped(bytes);
-        let room = HELD.saturating_sub(self.bytes().len() + self.later_bytes);
+        let waiting = self.waiting.get_or_insert_default();
+        let room = HELD.saturating_sub(waiting.bytes().len() + waiting.later_bytes);
         let (kept, lost) = bytes.split_at(room.min(bytes.len()));
-        if self.later.is_empty() {
+        if waiting.later.is_empty() {
             if !kept.is_empty() {
-                let at = self.place + self.bytes().len() as u64;
-                if self.marks.last().is_none_or(|(_, last)| *last != acked) {
-                    self.marks.push((at, acked));
+                let at = self.place + waiting.bytes().len() as u64;
+                if waiting.marks.last().is_none_or(|(_, last)| *last != acked) {
+                    waiting.marks.push((at, acked));
                 }
-                self.held.extend_from_slice(kept);
+                waiting.held.extend_from_slice(kept);
             }
         } else if !kept.is_empty() {
-            self.later_bytes += kept.len();
-            match self.later.last_mut() {
+            waiting.later_bytes += kept.len();
+            match waiting.later.last_mut() {
                 Some(Later::Data(run, mark)) if *mark == acked => run.extend_from_slice(kept),
-                _ => self.later.push(Later::Data(kept.to_vec(), acked)),
+                _ => waiting.later.push(Later::Data(kept.to_vec(), acked)),
             }
         }
         if !lost.is_empty() {
@@ -139,14 +153,15 @@ impl Stream {
     }
 
     fn later(&mut self, length: u64, why: Gap) {
-        match self.later.last_mut() {
+        let later = &mut self.waiting.get_or_insert_default().later;
+        match later.last_mut() {
             Some(Later::Gap(before, same)) if *same == why => *before += length,
-            _ => self.later.push(Later::Gap(length, why)),
+            _ => later.push(Later::Gap(length, why)),
         }
     }
 
     pub(crate) fn end(&mut self, end: End) {
-        self.later.push(Later::End(end));
+        self.waiting.get_or_insert_default().later.push(Later::End(end));
         self.stop_with(Stop::End(end));
     }
 
@@ -159,55 +174,56 @@ impl Stream {
     /// Takes `count` bytes, those included that have not come yet.
     pub(crate) fn skip(&mut self, count: u64) {
         let here = usize::try_from(count).unwrap_or(usize::MAX).min(self.bytes().len());
-        self.taken += here;
         self.place += count;
         self.skip += count - here as u64;
-        self.searched = self.searched.saturating_sub(here);
-        if self.taken == self.held.len() {
-            self.held.clear();
-            self.taken = 0;
-        } else if self.taken >= 4096 && self.taken * 2 >= self.held.len() {
-            self.held.drain(..self.taken);
-            self.taken = 0;
+        let Some(waiting) = &mut self.waiting else { return };
+        waiting.taken += here;
+        waiting.searched = waiting.searched.saturating_sub(here);
+        if waiting.taken == waiting.held.len() {
+            waiting.held.clear();
+            waiting.taken = 0;
+        } else if waiting.taken >= 4096 && waiting.taken * 2 >= waiting.held.len() {
+            waiting.held.drain(..waiting.taken);
+            waiting.taken = 0;
         }
-        let gone = self.marks.iter().take_while(|(at, _)| *at <= self.place).count();
+        let gone = waiting.marks.iter().take_while(|(at, _)| *at <= self.place).count();
         // The last mark at or before the front still speaks for the front.
-        self.marks.drain(..gone.saturating_sub(1));
+        waiting.marks.drain(..gone.saturating_sub(1));
     }
 
     /// Everything that waits and what lies behind it, in order; afterwards the stream holds nothing.
     pub(crate) fn drain(&mut self) -> Vec<Later> {
-        let bytes = self.bytes();
-        let mut events = Vec::with_capacity(self.marks.len() + self.later.len());
-        for (index, (at, acked)) in self.marks.iter().enumerate() {
+        let Some(mut waiting) = self.waiting.take() else { return Vec::new() };
+        let bytes = waiting.bytes();
+        let mut events = Vec::with_capacity(waiting.marks.len() + waiting.later.len());
+        for (index, (at, acked)) in waiting.marks.iter().enumerate() {
             let place = |at: u64| usize::try_from(at.saturating_sub(self.place)).unwrap_or(usize::MAX);
             let from = place(*at).min(bytes.len());
-            let to = self.marks.get(index + 1).map_or(bytes.len(), |(next, _)| place(*next).min(bytes.len()));
+            let to =
+                waiting.marks.get(index + 1).map_or(bytes.len(), |(next, _)| place(*next).min(bytes.len()));
             if let Some(run) = bytes.get(from..to)
                 && !run.is_empty()
             {
                 events.push(Later::Data(run.to_vec(), *acked));
             }
         }
-        events.append(&mut self.later);
-        self.discard();
+        events.append(&mut waiting.later);
         events
     }
 
     /// Gives back the memory; nothing more will be read.
     pub(crate) fn discard(&mut self) {
-        self.held = Vec::new();
-        self.taken = 0;
-        self.marks = Vec::new();
-        self.later = Vec::new();
-        self.later_bytes = 0;
+        self.waiting = None;
     }
 
     pub(crate) fn memory(&self) -> usize {
-        self.held.capacity()
-            + self.marks.capacity() * size_of::<(u64, u64)>()
-            + self.later.capacity() * size_of::<Later>()
-            + self.later_bytes
+        self.waiting.as_deref().map_or(0, |waiting| {
+            size_of::<Waiting>()
+                + waiting.held.capacity()
+                + waiting.marks.capacity() * size_of::<(u64, u64)>()
+                + waiting.later.capacity() * size_of::<Later>()
+                + waiting.later_bytes
+        })
     }
 }
 
@@ -239,18 +255,22 @@ impl Streams {
     /// Takes the next line, without its end (CR LF or LF). A line that is too long is no line of any protocol here.
     pub(crate) fn line(&mut self, direction: Direction) -> Result<Vec<u8>, Step> {
         let stream = self.of_mut(direction);
-        let bytes = stream.bytes();
-        let fresh = bytes.get(stream.searched..).unwrap_or_default();
+        let Some(waiting) = &mut stream.waiting else { return Err(Step::Wait(direction)) };
+        let searched = waiting.searched;
+        let bytes = waiting.bytes();
+        let fresh = bytes.get(searched..).unwrap_or_default();
         let Some(found) = fresh.iter().position(|byte| *byte == b'\n') else {
             let held = bytes.len();
-            stream.searched = held;
+            waiting.searched = held;
             return Err(if held > LINE { Step::Reject } else { Step::Wait(direction) });
         };
-        let end = stream.searched + found;
+        let end = searched + found;
         let line = bytes.get(..end).unwrap_or_default();
         let line = line.strip_suffix(b"\r").unwrap_or(line).to_vec();
         stream.skip(end as u64 + 1);
-        stream.searched = 0;
+        if let Some(waiting) = &mut stream.waiting {
+            waiting.searched = 0;
+        }
         Ok(line)
     }
 

@@ -26,7 +26,7 @@ pub(super) struct State {
     pub(super) server: ServerSide,
     pub(super) judgement: Judgement,
     last: Option<Reason>,
-    middle: Option<Middle>,
+    middle: Option<Box<Middle>>,
 }
 
 /// A connection whose beginning was not seen.
@@ -60,7 +60,7 @@ impl Tls {
     fn with(middle: Option<Middle>) -> Self {
         let (client, server) = (ClientSide::default(), ServerSide::default());
         let judgement = Case { client: &client.log, server: &server.log, server_read: 0, last: None }.judge();
-        Self(Box::new(State { client, server, judgement, last: None, middle }))
+        Self(Box::new(State { client, server, judgement, last: None, middle: middle.map(Box::new) }))
     }
 
     pub(super) fn state(&self) -> &State {
@@ -162,7 +162,10 @@ impl Dissector for Tls {
     }
 
     fn held(&self) -> usize {
-        let middle = self.0.middle.as_ref().map_or(0, |m| m.starts.iter().map(Vec::capacity).sum());
+        let middle =
+            self.0.middle.as_ref().map_or(0, |middle| {
+                size_of::<Middle>() + middle.starts.iter().map(Vec::capacity).sum::<usize>()
+            });
         size_of::<State>() + self.0.client.held() + self.0.server.held() + middle
     }
 }

@@ -13,6 +13,7 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::counts::Counts;
 use super::ears::{Ears, State};
+use super::heap;
 use super::older;
 use super::proof::{Proof, Told};
 use super::watched::{Present, Watched};
@@ -195,6 +196,8 @@ impl Daemon {
         let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
         let mut upkeep = tokio::time::interval(Duration::from_secs(1));
         let mut batch = Vec::with_capacity(256);
+        // Loading the kernel programs took more than watching does.
+        heap::give_back();
         loop {
             tokio::select! {
                 received = self.events.recv_many(&mut batch, 256) => {
@@ -211,6 +214,7 @@ impl Daemon {
                     let event = self.context.heartbeat(now(), self.heartbeat());
                     sink.event(&event).and_then(|()| sink.flush()).map_err(LiveError::Output)?;
                     self.written += 1;
+                    heap::give_back();
                 }
                 _ = upkeep.tick() => {
                     Proof::keep_up(&self.roots, &self.present.get(), self.live.control(), &mut self.told);

@@ -14,6 +14,7 @@ use tokio::sync::mpsc::Sender;
 use super::counts::Counts;
 use super::older::Older;
 use super::proof::Proof;
+use super::wishes::Wishes;
 use crate::attribution::{Answer, BootTime, Claim, Desk, NOT_YET, Question, Sought};
 use crate::source::ebpf::{Announced, Clock, Control, Hear};
 use crate::source::existing::Pair;
@@ -43,6 +44,20 @@ pub(super) struct State {
     disproved: Option<FaceKey>,
     events_lost_told: u64,
     tidied: Timestamp,
+    wishes: Wishes,
+    /// The same moment as the source tells time, and by the clock of process starts; taken anew at every rest.
+    clocks: Option<(Timestamp, BootTime)>,
+}
+
+impl State {
+    /// The boot clock at a time of day that has just been.
+    fn boot_time(&mut self, time: Timestamp) -> BootTime {
+        let (now, boot) =
+            *self.clocks.get_or_insert_with(|| (Clock::now().utc(Clock::monotonic()), BootTime::now()));
+        let nanoseconds = |time: core::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+        let (ago, ahead) = (nanoseconds(now.since(time)), nanoseconds(time.since(now)));
+        BootTime(boot.0.saturating_sub(ago).saturating_add(ahead))
+    }
 }
 
 impl Ears {
@@ -53,9 +68,10 @@ impl Ears {
     }
 
     fn feed(&mut self, input: Input<'_>) {
-        let Self { engine, joiner, control, events, counts, .. } = self;
+        let Self { engine, joiner, control, events, counts, state, .. } = self;
         let mut hand_on = |event| hand_on(events, counts, event);
-        engine.feed(input, &mut |report| tell(report, control.get(), joiner, &mut hand_on));
+        engine
+            .feed(input, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
     }
 
     /// The first thing that is told is what was there before.
@@ -88,14 +104,15 @@ impl Ears {
     pub(super) fn finish(mut self) {
         self.take_answers();
         let now = Clock::now().utc(Clock::monotonic());
-        let Self { engine, joiner, control, events, counts, .. } = &mut self;
+        let Self { engine, joiner, control, events, counts, state, .. } = &mut self;
         let mut hand_on = |event| {
             // The main thread takes events until the queue is closed: waiting for room loses nothing.
             if events.blocking_send(event).is_err() {
                 Counts::add(&counts.events_lost, 1);
             }
         };
-        engine.finish(now, &mut |report| tell(report, control.get(), joiner, &mut hand_on));
+        engine
+            .finish(now, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
         joiner.finish(&mut hand_on);
     }
 }
@@ -115,7 +132,7 @@ impl Hear for Ears {
         let claim = announced.caller.as_ref().map(|caller| Claim {
             tgid: caller.tgid,
             name: caller.command.clone().into_bytes(),
-            called_at: boot_time(caller.time),
+            called_at: self.state.boot_time(caller.time),
             cgroup_id: Some(caller.cgroup).filter(|id| *id != 0),
         });
         // Whoever listens accepts, or somebody else does: the holder has to be seen.
@@ -147,7 +164,7 @@ impl Hear for Ears {
     }
 
     fn released(&mut self, key: FaceKey, tgid: u32, time: Timestamp) {
-        let claim = Claim { tgid, called_at: boot_time(time), ..Claim::default() };
+        let claim = Claim { tgid, called_at: self.state.boot_time(time), ..Claim::default() };
         self.ask(Question::Released { key, claim });
     }
 
@@ -159,9 +176,15 @@ impl Hear for Ears {
             return;
         }
         self.feed(input);
+        self.state.wishes.press(self.control.get());
+    }
+
+    fn forget(&mut self, key: u64) {
+        self.state.wishes.forget(FaceKey(key));
     }
 
     fn rest(&mut self, now: Timestamp) {
+        self.state.clocks = Some((now, BootTime::now()));
         self.tell_older();
         self.take_answers();
         let lost = Counts::read(&self.counts.events_lost);
@@ -169,10 +192,12 @@ impl Hear for Ears {
             let records = lost - core::mem::replace(&mut self.state.events_lost_told, lost);
             self.feed(Input::Lost(Lost { time: now, place: LossPlace::Sink, key: None, records, bytes: 0 }));
         }
-        let Self { engine, joiner, control, events, counts, desk, .. } = self;
+        let Self { engine, joiner, control, events, counts, desk, state, .. } = self;
         let mut hand_on = |event| hand_on(events, counts, event);
-        engine.advance(now, &mut |report| tell(report, control.get(), joiner, &mut hand_on));
+        engine
+            .advance(now, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
         joiner.advance(now, &mut hand_on);
+        state.wishes.next_reading(control.get());
         counts.not_searched.store(desk.not_searched(), Ordering::Relaxed);
         counts.open.store(u64::try_from(joiner.open()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if now.since(self.state.tidied).as_secs() >= 10 {
@@ -182,11 +207,18 @@ impl Hear for Ears {
     }
 }
 
-/// One report: back to the kernel if it is a wish, else on to the joiner.
-fn tell(report: Report, control: Option<&Control>, joiner: &mut Joiner, out: &mut impl FnMut(Event)) {
-    match (&report, control) {
-        (Report::Enough(key), Some(control)) => control.enough(*key),
-        (Report::RequestsOnly { key, from }, Some(control)) => control.read_requests(*key, *from),
+/// One report: what the source is to do is noted, everything goes on to the joiner.
+fn tell(
+    report: Report,
+    wishes: &mut Wishes,
+    control: Option<&Control>,
+    joiner: &mut Joiner,
+    out: &mut impl FnMut(Event),
+) {
+    match &report {
+        Report::Enough(key) => wishes.enough(*key),
+        Report::RequestsOnly { key, from } => wishes.read_requests(*key, *from, control),
+        Report::Closed { key, .. } => wishes.forget(*key),
         _ => {}
     }
     joiner.report(report, out);
@@ -197,10 +229,4 @@ fn hand_on(events: &Sender<Event>, counts: &Counts, event: Event) {
     if events.try_send(event).is_err() {
         Counts::add(&counts.events_lost, 1);
     }
-}
-
-/// The boot clock at a time of day that has just been.
-fn boot_time(time: Timestamp) -> BootTime {
-    let ago = Clock::now().utc(Clock::monotonic()).since(time);
-    BootTime(BootTime::now().0.saturating_sub(u64::try_from(ago.as_nanos()).unwrap_or(u64::MAX)))
 }

@@ -8,8 +8,10 @@
 mod counts;
 mod daemon;
 mod ears;
+mod heap;
 mod older;
 mod proof;
 mod watched;
+mod wishes;
 
 pub use daemon::{Again, Daemon, LiveError, Reread};

@@ -7,6 +7,7 @@ use aya::Ebpf;
 use aya::Pod;
 use aya::maps::lpm_trie::{Key, LpmTrie};
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use foldhash::fast::RandomState;
 use observer_common::{Config, Counters, Mode, OwnerRule, WakeSwitch, Wish, role};
 use observer_core::engine::{FaceKey, Role};
 
@@ -55,13 +56,13 @@ struct Maps {
     /// Cookies of the sockets that are older than the programs, as far as they were told about.
     older: HashSet<u64>,
     /// Faces announced under a name of our own, and the kernel's names of them.
-    named: std::collections::HashMap<FaceKey, u64>,
+    named: std::collections::HashMap<FaceKey, u64, RandomState>,
     /// The same the other way round.
-    names: std::collections::HashMap<u64, FaceKey>,
+    names: std::collections::HashMap<u64, FaceKey, RandomState>,
     /// Faces whose places in the streams are not the sequence numbers of their packets (Multipath TCP).
-    moved: HashSet<FaceKey>,
+    moved: HashSet<FaceKey, RandomState>,
     /// Kernel's names of faces that something was wished for.
-    wished: HashSet<u64>,
+    wished: HashSet<u64, RandomState>,
     /// The same, oldest first. A wish can come after its connection has ended, so age takes them away too: the socket
     /// keeps what it has read.
     wishes: std::collections::VecDeque<u64>,
@@ -90,10 +91,10 @@ impl Control {
             feedback: take(ebpf, "FEEDBACK")?,
             scope: Scope::default(),
             older: HashSet::new(),
-            named: std::collections::HashMap::new(),
-            names: std::collections::HashMap::new(),
-            moved: HashSet::new(),
-            wished: HashSet::new(),
+            named: std::collections::HashMap::default(),
+            names: std::collections::HashMap::default(),
+            moved: HashSet::default(),
+            wished: HashSet::default(),
             wishes: std::collections::VecDeque::new(),
             refused_wishes: 0,
         };

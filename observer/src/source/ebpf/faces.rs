@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use foldhash::fast::RandomState;
 use observer_common::{Announcement, Event, Handshake, Payload, direction, flag, mark, role};
 use observer_core::engine::{Copied, Ending, FaceKey, Input, LossPlace, Lost, Opened, Origin, Role, Tuple};
 use observer_core::flow::{Direction, Flags, Segment};
@@ -21,7 +22,7 @@ const KEPT: usize = 262_144;
 #[derive(Debug, Default)]
 pub struct Faces {
     pub(super) clock: Clock,
-    pub(super) faces: HashMap<u64, Face>,
+    pub(super) faces: HashMap<u64, Face, RandomState>,
     order: VecDeque<u64>,
     pub(super) handshakes: Handshakes,
     /// Events that wait until the payload before them has been read.
@@ -31,7 +32,7 @@ pub struct Faces {
     pub(super) listeners_gone: VecDeque<(u64, u64)>,
     pub(super) made_up: u64,
     /// Connections of Multipath TCP by the tokens of their ends.
-    tokens: HashMap<u32, u64>,
+    tokens: HashMap<u32, u64, RandomState>,
     pub(super) told_given_up: u64,
     /// Payload of faces that were never announced, or are gone: records. Each is told as a loss.
     pub orphans: u64,
@@ -136,7 +137,7 @@ impl Faces {
         let mut face = Face::new(key, record.role, record.listener, record.netns);
         face.paired = paired;
         if !joined && !paired {
-            face.multipath = multipath(record, pending.as_ref());
+            face.multipath = multipath(record, pending.as_deref());
         }
         if joined || face.multipath.is_some() {
             hear.moves(key);
@@ -406,7 +407,7 @@ impl Faces {
         {
             self.lose(oldest, now, Ending::Evicted, hear);
         }
-        if self.order.len() > 2 * KEPT {
+        if self.order.len() > 2 * self.faces.len() + 1024 {
             self.order.retain(|key| self.faces.contains_key(key));
         }
         self.order.push_back(kernel);

@@ -1,9 +1,11 @@
 //! A reader of a kernel ring that knows positions.
 //!
-//! aya's own reader hides the producer's position and maps the data twice. Both matter here: the position orders two
-//! rings against each other (nothing of a connection may overtake its announcement), and the second mapping doubles
-//! the resident memory. The layout is that of `kernel/bpf/ringbuf.c`: a consumer page, a producer page, the data, the
-//! data again. A record is a header of 8 bytes (length, and two flags in it) and its bytes, rounded up to 8.
+//! aya's own reader hides the producer's position and maps all the data twice. Both matter here: the position orders
+//! two rings against each other (nothing of a connection may overtake its announcement), and what is mapped is resident
+//! memory of the daemon on top of the kernel's. So a window is mapped that moves along with the reading. The layout is
+//! that of `kernel/bpf/ringbuf.c`: a consumer page, a producer page, the data, the data again, so that a window over the
+//! end of the data shows its beginning. A record is a header of 8 bytes (length, and two flags in it) and its bytes,
+//! rounded up to 8.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::NonNull;
@@ -15,6 +17,9 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 const BUSY: u32 = 1 << 31;
 const DISCARDED: u32 = 1 << 30;
 const HEADER: usize = 8;
+
+/// Bytes of data that are mapped at a time: moving the window costs some microseconds.
+const WINDOW: usize = 256 << 10;
 
 /// One mapped range.
 #[derive(Debug)]
@@ -59,17 +64,24 @@ pub(super) enum Next<'a> {
     Busy,
 }
 
+/// The part of the data that is mapped.
+#[derive(Debug)]
+struct Window {
+    mapping: Mapping,
+    /// Position in the ring of its first byte.
+    from: u64,
+}
+
 /// Reads one ring.
 #[derive(Debug)]
 pub(super) struct Ring {
     fd: OwnedFd,
     consumer: Mapping,
     producer: Mapping,
+    window: Option<Window>,
     size: usize,
     page: usize,
     position: u64,
-    /// A record that crosses the end of the data, put together.
-    crossing: Vec<u8>,
 }
 
 impl Ring {
@@ -78,10 +90,13 @@ impl Ring {
         let page = rustix::param::page_size();
         let size = usize::try_from(size).map_err(std::io::Error::other)?;
         let consumer = Mapping::new(fd, 0, page, ProtFlags::READ | ProtFlags::WRITE)?;
-        let producer = Mapping::new(fd, page, page + size, ProtFlags::READ)?;
+        let producer = Mapping::new(fd, page, page, ProtFlags::READ)?;
         let position = consumer.position().load(Ordering::Acquire);
         let fd = fcntl_dupfd_cloexec(fd, 0)?;
-        Ok(Self { fd, consumer, producer, size, page, position, crossing: Vec::new() })
+        let mut ring = Self { fd, consumer, producer, window: None, size, page, position };
+        // Fails now rather than at the first record.
+        ring.show(position, HEADER)?;
+        Ok(ring)
     }
 
     /// Where the next record will be written. Everything before it was reserved earlier.
@@ -103,17 +118,13 @@ impl Ring {
                 self.advance(skipped);
                 return (Next::Nothing, 0);
             }
-            let offset = self.offset(position);
-            // SAFETY: records are aligned to 8 and the data is a multiple of 8 long, so the header never crosses its
-            // end; the mapping holds `page + size` bytes.
-            let header = unsafe {
-                self.producer
-                    .start
-                    .add(self.page + offset)
-                    .cast::<AtomicU32>()
-                    .as_ref()
-                    .load(Ordering::Acquire)
+            let Ok(start) = self.show(position, HEADER) else {
+                // No memory for the window: what the ring has no room for meanwhile is counted in the kernel.
+                self.advance(skipped);
+                return (Next::Busy, 0);
             };
+            // SAFETY: records are aligned to 8, and `show` mapped the header.
+            let header = unsafe { start.cast::<AtomicU32>().as_ref().load(Ordering::Acquire) };
             if header & BUSY != 0 {
                 self.advance(skipped);
                 return (Next::Busy, 0);
@@ -125,26 +136,11 @@ impl Ring {
                 continue;
             }
             self.advance(skipped);
-            let start = (offset + HEADER) % self.size;
-            let first = len.min(self.size - start);
-            // SAFETY: `start + first` is within the data, and the kernel does not write to a committed record before
-            // the consumer's position has passed it.
-            let front = unsafe {
-                std::slice::from_raw_parts(self.producer.start.add(self.page + start).as_ptr(), first)
-            };
-            if first == len {
-                return (Next::Record(front), step);
-            }
-            self.crossing.clear();
-            self.crossing.extend_from_slice(front);
-            // SAFETY: as above; what remains lies at the front of the data and is shorter than it.
-            self.crossing.extend_from_slice(unsafe {
-                std::slice::from_raw_parts(
-                    self.producer.start.add(self.page).as_ptr(),
-                    (len - first).min(self.size),
-                )
-            });
-            return (Next::Record(&self.crossing), step);
+            let Ok(start) = self.show(position, HEADER + len) else { return (Next::Busy, 0) };
+            // SAFETY: `show` mapped the header and the `len` bytes behind it, and the kernel does not write to a committed
+            // record before the consumer's position has passed it.
+            let record = unsafe { std::slice::from_raw_parts(start.add(HEADER).as_ptr(), len) };
+            return (Next::Record(record), step);
         }
     }
 
@@ -160,9 +156,30 @@ impl Ring {
         }
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below `size`, which is a usize")]
-    const fn offset(&self, position: u64) -> usize {
-        (position % self.size as u64) as usize
+    /// Where `len` bytes from `position` on are mapped; moves the window if they are not in it.
+    fn show(&mut self, position: u64, len: usize) -> Result<NonNull<u8>, Errno> {
+        let inside = |window: &Window| {
+            let offset = usize::try_from(position.checked_sub(window.from)?).ok()?;
+            (offset.checked_add(len)? <= window.mapping.len).then_some(offset)
+        };
+        let window = match &mut self.window {
+            Some(window) if inside(window).is_some() => window,
+            window => {
+                // Two windows are never mapped at a time.
+                *window = None;
+                let from = position - position % self.page as u64;
+                let (size, page) = (self.size, self.page);
+                let offset = usize::try_from(from % size as u64).map_err(|_| Errno::OVERFLOW)?;
+                // A record of any length fits behind the first page; `offset` is at most a page short of `size`, and
+                // the data lies there twice.
+                let length = if len <= WINDOW { WINDOW.min(size) } else { size } + page;
+                let mapping = Mapping::new(self.fd.as_fd(), 2 * page + offset, length, ProtFlags::READ)?;
+                window.insert(Window { mapping, from })
+            }
+        };
+        let offset = inside(window).ok_or(Errno::OVERFLOW)?;
+        // SAFETY: `inside` found `offset + len` within the mapping.
+        Ok(unsafe { window.mapping.start.add(offset) })
     }
 }
 

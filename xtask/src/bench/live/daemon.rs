@@ -18,6 +18,7 @@ use crate::process::{answer, command};
 pub struct Daemon {
     child: Leashed,
     reader: Option<JoinHandle<Heard>>,
+    words: Option<JoinHandle<String>>,
 }
 
 /// What it said.
@@ -26,6 +27,8 @@ pub struct Heard {
     pub classified: usize,
     pub closed: usize,
     pub losses: usize,
+    /// What it said when it ended: the account of every record.
+    pub account: String,
     /// From the deciding segment to when the line was read, in seconds; only of verdicts that a segment decided.
     pub delays: Vec<f64>,
 }
@@ -33,8 +36,16 @@ pub struct Heard {
 impl Daemon {
     /// Starts it and waits until it watches. Its lines are read with their time of arrival, or thrown away.
     pub fn start(observer: &Path, listen: bool) -> Result<Self> {
+        Self::start_at(observer, listen, None)
+    }
+
+    /// The same for the sockets of one cgroup.
+    pub fn start_at(observer: &Path, listen: bool, cgroup: Option<&Path>) -> Result<Self> {
         let mut run = command(observer);
         run.args(["run", "--format", "json"]).stderr(Stdio::piped());
+        if let Some(cgroup) = cgroup {
+            run.arg("--cgroup-root").arg(cgroup);
+        }
         run.stdout(if listen { Stdio::piped() } else { Stdio::null() });
         let mut child = Leashed(run.spawn()?);
         let words = BufReader::new(child.0.stderr.take().context("no standard error")?);
@@ -48,12 +59,19 @@ impl Daemon {
                 break;
             }
         }
-        std::thread::spawn(move || words.map_while(Result::ok).for_each(drop));
+        let words = std::thread::spawn(move || words.map_while(Result::ok).last().unwrap_or_default());
         let reader = child.0.stdout.take().map(|lines| {
             let lines = BufReader::with_capacity(1 << 20, lines);
             std::thread::spawn(move || listen_to(lines))
         });
-        Ok(Self { child, reader })
+        Ok(Self { child, reader, words: Some(words) })
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        answer(command("kill").args([&format!("-{name}"), &self.pid().to_string()]))
+            .map(drop)
+            .context("cannot send a signal")
     }
 
     pub fn pid(&self) -> u32 {
@@ -62,15 +80,16 @@ impl Daemon {
 
     /// Ends it by SIGTERM.
     pub fn stop(mut self) -> Result<Heard> {
+        self.signal("TERM")?;
         let child: &mut Child = &mut self.child.0;
-        answer(command("kill").args(["-TERM", &child.id().to_string()])).context("cannot send a signal")?;
         let began = Instant::now();
         while child.try_wait()?.is_none() {
             ensure!(began.elapsed() < Duration::from_secs(20), "observer does not end");
             std::thread::sleep(Duration::from_millis(5));
         }
-        let heard = self.reader.take().and_then(|reader| reader.join().ok());
-        Ok(heard.unwrap_or_default())
+        let mut heard = self.reader.take().and_then(|reader| reader.join().ok()).unwrap_or_default();
+        heard.account = self.words.take().and_then(|words| words.join().ok()).unwrap_or_default();
+        Ok(heard)
     }
 }
 

@@ -173,11 +173,15 @@ pub enum Said {
 
 impl Held {
     /// Has so many connections opened and held.
-    pub fn open(said: Said, count: usize) -> Result<Self> {
+    /// With `cgroup`, the dialling sockets alone belong to that group.
+    pub fn open(said: Said, count: usize, cgroup: Option<&Path>) -> Result<Self> {
         let mut holders = Vec::new();
         for port in [PORT, PORT + 1] {
             let mut holder = Command::new(std::env::current_exe()?);
             holder.args(["bench", "hold", said.name(), &(count / 2).to_string(), &port.to_string()]);
+            if let Some(cgroup) = cgroup {
+                holder.arg("--cgroup").arg(cgroup);
+            }
             let mut holder = Leashed(holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?);
             let mut ready = [0];
             let words = holder.0.stdout.as_mut().context("no pipe")?;
@@ -198,8 +202,12 @@ impl Said {
 }
 
 /// Opens connections, says when they are there, and holds them until standard input ends.
-pub fn hold(said: Said, count: usize, port: u16) -> Result<()> {
+pub fn hold(said: Said, count: usize, port: u16, cgroup: Option<&Path>) -> Result<()> {
     let listener = TcpListener::bind(("127.0.0.1", port))?;
+    if let Some(cgroup) = cgroup {
+        // Accepted sockets belong to the group of their listener, which was made before this.
+        std::fs::write(cgroup.join("cgroup.procs"), std::process::id().to_string())?;
+    }
     let mut streams = Vec::new();
     for _ in 0..count {
         let mut client = TcpStream::connect(("127.0.0.1", port))?;
