@@ -10,6 +10,7 @@ mod daemon;
 mod ears;
 mod older;
 mod proof;
+mod servers;
 mod watched;
 
 pub use daemon::{Daemon, LiveError};

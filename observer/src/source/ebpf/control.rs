@@ -1,5 +1,7 @@
 //! What can be changed, asked and wished while the programs run.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aya::Ebpf;
@@ -51,6 +53,8 @@ struct Maps {
     owners: HashMap<MapData, u64, PlainOwner>,
     feedback: HashMap<MapData, u64, u32>,
     scope: Scope,
+    /// Peers that are watched besides those of the scope.
+    also: BTreeSet<Network>,
     olders: u32,
     /// Faces announced under a name of our own, and the kernel's names of them.
     named: std::collections::HashMap<FaceKey, u64>,
@@ -85,6 +89,7 @@ impl Control {
             owners: take(ebpf, "OWNERS")?,
             feedback: take(ebpf, "FEEDBACK")?,
             scope: Scope::default(),
+            also: BTreeSet::new(),
             olders: 0,
             named: std::collections::HashMap::new(),
             names: std::collections::HashMap::new(),
@@ -108,7 +113,27 @@ impl Control {
     /// # Errors
     /// [`Error::Map`] if a table of the kernel's is full; entries written until then stay.
     pub fn set_scope(&self, scope: &Scope) -> Result<(), Error> {
-        self.maps().set_scope(scope)
+        let mut maps = self.maps();
+        let mut scope = scope.clone();
+        scope.addresses.extend(maps.also.iter().copied());
+        maps.set_scope(&scope)
+    }
+
+    /// Makes these the peers that are watched besides those of any scope: the machines of API servers.
+    ///
+    /// # Errors
+    /// As [`Control::set_scope`].
+    pub fn also_watch(&self, peers: &BTreeSet<IpAddr>) -> Result<(), Error> {
+        let mut maps = self.maps();
+        let peers: BTreeSet<Network> = peers.iter().copied().map(Network::from).collect();
+        if maps.also == peers || maps.scope.everything {
+            return Ok(());
+        }
+        let before = core::mem::replace(&mut maps.also, peers);
+        let mut scope = maps.scope.clone();
+        scope.addresses.retain(|network| !before.contains(network));
+        scope.addresses.extend(maps.also.iter().copied());
+        maps.set_scope(&scope)
     }
 
     /// Judges a thread group: `Some(true)` watched, `Some(false)` not, `None` forgets it.
@@ -263,7 +288,7 @@ impl Maps {
                     .map_err(Error::map("PROCESSES"))?;
             }
         }
-        let kept: std::collections::BTreeSet<_> = new.commands.iter().map(|name| command_key(name)).collect();
+        let kept: BTreeSet<_> = new.commands.iter().map(|name| command_key(name)).collect();
         for name in old.commands.difference(&new.commands) {
             if !kept.contains(&command_key(name)) {
                 self.commands.remove(&command_key(name)).map_err(Error::map("COMMANDS"))?;
