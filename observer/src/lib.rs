@@ -5,6 +5,8 @@ pub mod attribution;
 pub mod cli;
 #[cfg(target_os = "linux")]
 pub mod doctor;
+#[cfg(target_os = "linux")]
+pub mod kubernetes;
 pub mod pipeline;
 pub mod sink;
 pub mod source;

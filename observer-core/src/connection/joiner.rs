@@ -5,6 +5,7 @@
 //! Faces whose handshake was not seen are joined by the numbers of a later segment, or because the source knows.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
@@ -107,6 +108,11 @@ impl Joiner {
         self.connections.len()
     }
 
+    /// The cluster's id is known: events from now on carry it, unless one was configured.
+    pub fn cluster_id(&mut self, id: Arc<str>) {
+        self.context.cluster.get_or_insert_default().id.get_or_insert(id);
+    }
+
     /// Takes what is known anew of where API servers are; findings that waited for it are told.
     pub fn addresses(&mut self, told: Addresses, out: &mut impl FnMut(Event)) {
         self.addresses.tell(told);
@@ -152,6 +158,14 @@ impl Joiner {
             }
             Report::Ends { one, other, certain } => self.ends(one, other, certain),
             Report::Requested { key, time, request } => self.requested(key, time, request, out),
+            Report::Peer { key, party } => {
+                if let Some(&index) = self.faces.get(&key)
+                    && let Some(known) = self.connections.value(index)
+                {
+                    known.peer(key, *party, &mut self.parties);
+                    self.owner_known(index, out);
+                }
+            }
             Report::Classified { key, time, facts } => {
                 self.now = self.now.max(time);
                 if let Some(&index) = self.faces.get(&key) {
@@ -482,11 +496,14 @@ impl Joiner {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::connection::{Party, Process, Seed};
+    use crate::connection::Seed;
     use crate::engine::Facts;
     use crate::engine::{Ending, Tuple};
     use crate::event::{Action, MissingBytes};
+    use crate::party::{Named, Party, Pod, Process};
     use crate::protocol::Verdict;
     use crate::security::{Basis, ClientCertificate, Reason, Security};
 
@@ -604,6 +621,29 @@ mod tests {
     }
 
     const BOTH: [Action; 2] = [Action::ConnectionClassified, Action::ConnectionClosed];
+
+    #[test]
+    fn a_remote_end_is_named_by_its_address_until_its_own_face_tells_who_holds_it() {
+        let mut bench = Bench::new(LIVE);
+        let remote = Pod {
+            uid: None,
+            namespace: Some("default".into()),
+            name: Some("web".into()),
+            container: None,
+            named: Named::Api,
+        };
+        let peer = Box::new(Party { pod: Some(Arc::new(remote)), ..Party::default() });
+        bench.open(1, Role::Client, "10.0.0.4:1", "10.0.0.7:2");
+        bench.report(Report::Peer { key: FaceKey(1), party: peer.clone() });
+        let server =
+            |bench: &mut Bench| bench.joiner.known(FaceKey(1)).and_then(|it| it.server.clone()).unwrap();
+        assert_eq!(server(&mut bench).pod.as_ref().unwrap().name.as_deref(), Some("web"));
+        bench.numbers(1, 5, 6);
+        bench.open(2, Role::Server, "10.0.0.4:1", "10.0.0.7:2");
+        bench.numbers(2, 5, 6);
+        bench.report(Report::Peer { key: FaceKey(1), party: peer });
+        assert_eq!(server(&mut bench).process.as_ref().unwrap().pid, 2);
+    }
 
     #[test]
     fn two_sockets_of_one_connection_are_told_once_with_both_owners() {

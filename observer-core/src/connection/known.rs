@@ -146,8 +146,8 @@ impl Known {
         self.faces.reserve_exact(other.faces.len());
         self.faces.extend(other.faces);
         self.numbers = self.numbers.or(other.numbers);
-        self.client = self.client.take().or(other.client);
-        self.server = self.server.take().or(other.server);
+        self.client = better(self.client.take(), other.client);
+        self.server = better(self.server.take(), other.server);
         self.missing = sum(self.missing, other.missing);
         if let Some(facts) = other.facts {
             self.learn(facts);
@@ -184,6 +184,18 @@ impl Known {
         let mut party = end.as_deref().cloned().unwrap_or_default();
         party.held_by(holder);
         *end = Some(parties.share(party));
+    }
+
+    /// Who is at the other end of a face: known by its address alone, so whoever holds the socket there knows better.
+    pub(super) fn peer(&mut self, key: FaceKey, party: Party, parties: &mut Parties) {
+        let end = match self.face(key).map(|face| face.role) {
+            Some(Role::Client) => &mut self.server,
+            Some(Role::Server) => &mut self.client,
+            Some(Role::Wire) | None => return,
+        };
+        if end.as_deref().is_none_or(Party::is_by_address) {
+            *end = Some(parties.share(party));
+        }
     }
 
     /// Takes in what one face showed of what was spoken. The better of two accounts wins; two definite accounts that
@@ -266,6 +278,14 @@ impl Known {
 
     pub(super) fn all_closed(&self) -> bool {
         self.faces.iter().all(|face| face.closed)
+    }
+}
+
+/// The account of an end that knows more: one by the socket's holder before one by its address.
+fn better(known: Option<Arc<Party>>, other: Option<Arc<Party>>) -> Option<Arc<Party>> {
+    match (known, other) {
+        (Some(known), Some(other)) if known.is_by_address() => Some(other),
+        (known, other) => known.or(other),
     }
 }
 

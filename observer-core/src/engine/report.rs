@@ -59,6 +59,13 @@ pub enum Report {
         /// The holder.
         party: Box<Party>,
     },
+    /// Who is at the other end of a face, which is on another node.
+    Peer {
+        /// Which face.
+        key: FaceKey,
+        /// The other end's owner.
+        party: Box<Party>,
+    },
     /// The verdict on a face stands, or its time is up.
     Classified {
         /// Which face.

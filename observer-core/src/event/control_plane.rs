@@ -112,6 +112,22 @@ pub struct Heartbeat {
     pub candidates_disproved: u64,
     /// Wishes about copying that the kernel's table had no room for.
     pub wishes_refused: u64,
+    /// What was asked of the Kubernetes API; absent if it is not asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes_api: Option<KubernetesApi>,
+}
+
+/// `control_plane.heartbeat.kubernetes_api.*`: counted since the observer started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct KubernetesApi {
+    /// Requests sent, watches included.
+    pub requests: u64,
+    /// Requests that failed.
+    pub failures: u64,
+    /// Requests that were refused for want of rights.
+    pub forbidden: u64,
+    /// Names of remote ends that were not looked up: too many, or the API was away for too long.
+    pub unanswered: u64,
 }
 
 /// `control_plane.connection.*`

@@ -52,6 +52,12 @@ pub struct Party {
 }
 
 impl Party {
+    /// Whether nothing but an address says who it is.
+    #[must_use]
+    pub fn is_by_address(&self) -> bool {
+        self.process.is_none() && self.pod.as_ref().is_some_and(|pod| pod.named == Named::Api)
+    }
+
     /// Whether it is only what was noted at the call, and the process itself is still being read.
     #[must_use]
     pub fn is_being_read(&self) -> bool {

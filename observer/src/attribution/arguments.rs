@@ -2,7 +2,7 @@
 //! hold passwords and tokens; nothing else of it is kept.
 
 /// Flags whose values are kept. None of them is, or names, a secret's content.
-const FLAGS: [&str; 2] = ["config", "hostname-override"];
+const FLAGS: [&str; 3] = ["config", "hostname-override", "kubeconfig"];
 /// Words looked at: an API server's command line has some hundred.
 const MOST_WORDS: usize = 1024;
 /// Bytes kept of one value.

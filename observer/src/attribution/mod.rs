@@ -7,6 +7,7 @@
 //! started before the call. A pod is known by the UID in its processes' control groups, and named by the kubelet's log
 //! folders, without the API. [`Desk`] does all of it on threads of its own.
 
+pub mod apiservers;
 mod arguments;
 mod boot_time;
 mod cgroups;
@@ -23,6 +24,7 @@ mod pods;
 mod printable;
 pub mod program;
 mod roots;
+mod running;
 mod search;
 mod sought;
 mod stat;

@@ -17,6 +17,7 @@ use super::pods::{NodeName, Pods};
 use super::printable::{MAX_NAME, MAX_PATH, printable};
 use super::roots::Roots;
 use super::stat::Stat;
+use crate::kubernetes::OwnPods;
 
 /// Processes kept.
 const MOST_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -76,6 +77,20 @@ impl Owners {
     pub fn on(mut self, node: NodeName) -> Self {
         self.pods.on(node);
         self
+    }
+
+    /// Knows what the API says of this node's pods.
+    #[must_use]
+    pub fn with(mut self, api: Option<Arc<OwnPods>>) -> Self {
+        if let Some(api) = api {
+            self.pods.with(api);
+        }
+        self
+    }
+
+    /// The name of this node, where there is one.
+    pub fn node(&mut self) -> Option<Arc<str>> {
+        self.pods.node(None)
     }
 
     /// The trees it reads from.

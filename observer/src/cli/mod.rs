@@ -1,5 +1,6 @@
 //! The command line, in two steps: what was typed, then what it resolves to.
 
+mod api_server;
 mod config_file;
 mod failure;
 mod network;
@@ -13,13 +14,14 @@ mod selection;
 mod shown;
 mod typed;
 
+pub use api_server::ApiServer;
 pub use failure::Failure;
 pub use network::Network;
 pub use port_range::PortRange;
 pub use replay::ReplayConfig;
 pub use run_config::RunConfig;
 pub use selection::{Ports, Processes};
-pub use typed::{Command, DoctorTyped, Format, ReplayTyped, RunTyped, Scope, Typed};
+pub use typed::{Command, DoctorTyped, Format, KubernetesApi, ReplayTyped, RunTyped, Scope, Typed};
 
 use std::io::{self, Write};
 

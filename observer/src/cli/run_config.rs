@@ -3,13 +3,14 @@
 use core::time::Duration;
 use std::path::PathBuf;
 
+use super::api_server::ApiServer;
 use super::config_file;
 use super::failure::Failure;
 use super::network::Network;
 use super::port_range::PortRange;
 use super::selection::{Ports, Processes};
 use super::shown::shown;
-use super::typed::{Format, RunTyped, Scope};
+use super::typed::{Format, KubernetesApi, RunTyped, Scope};
 
 /// How long a connection may go without a verdict, unless told otherwise.
 pub(super) const VERDICT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,6 +50,16 @@ pub struct RunConfig {
     pub node_name: Option<String>,
     /// The file that some of it may come from, for messages.
     pub config: Option<PathBuf>,
+    /// Machines of API servers.
+    pub apiservers: Vec<ApiServer>,
+    /// The cluster's name.
+    pub cluster_name: Option<String>,
+    /// The cluster's id; `None`: as the API says, where it is asked.
+    pub cluster_id: Option<String>,
+    /// The kubeconfig to ask the Kubernetes API with; `None`: the service account, where there is one.
+    pub kubeconfig: Option<PathBuf>,
+    /// Whether the Kubernetes API is asked.
+    pub kubernetes_api: KubernetesApi,
 }
 
 impl RunConfig {
@@ -77,9 +88,19 @@ impl RunConfig {
             pod_logs: typed.pod_logs.or(file.pod_logs),
             node_name: typed.node_name.or(file.node_name),
             config: typed.config,
+            apiservers: either(typed.apiserver, file.apiserver),
+            cluster_name: typed.cluster_name.or(file.cluster_name),
+            cluster_id: typed.cluster_id.or(file.cluster_id),
+            kubeconfig: typed.kubeconfig.or(file.kubeconfig),
+            kubernetes_api: typed.kubernetes_api.or(file.kubernetes_api).unwrap_or(KubernetesApi::Auto),
             ports: Ports::resolve(&ports),
             processes: Processes::resolve(&processes),
         };
+        if config.kubernetes_api == KubernetesApi::Off && config.kubeconfig.is_some() {
+            return Err(Failure::usage(
+                "--kubernetes-api off never asks the API, so --kubeconfig has no effect; leave out one of the two",
+            ));
+        }
         let named = [
             ("--port", !ports.is_empty()),
             ("--process", !processes.is_empty()),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::api_server::ApiServer;
 use super::network::Network;
 use super::quantity::{duration, ring_size};
 use super::selection::{Ports, Processes};
@@ -128,6 +129,41 @@ pub struct RunTyped {
     /// The name of this Kubernetes node [default: what the running kubelet is told, else the machine's name]
     #[arg(long, value_name = "NAME", value_parser = subdomain)]
     pub node_name: Option<String>,
+    /// Address of an API server's machine, never of a balancer in front of it: what it dials is watched on every port
+    /// [default: what the endpoints of the service `kubernetes` say, where the API is asked]
+    #[arg(long, value_name = "IP[:PORT]")]
+    pub apiserver: Vec<ApiServer>,
+    /// The cluster's name, for every event [default: none]
+    #[arg(long, value_name = "NAME", value_parser = label)]
+    pub cluster_name: Option<String>,
+    /// The cluster's id, for every event [default: the UID of its namespace `kube-system`, where the API is asked]
+    #[arg(long, value_name = "UID", value_parser = label)]
+    pub cluster_id: Option<String>,
+    /// Ask the Kubernetes API for names with this kubeconfig [default: with the service account of the observer's own
+    /// pod; outside of a pod the API is not asked]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Whether the Kubernetes API is asked for names [default: auto]
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub kubernetes_api: Option<KubernetesApi>,
+}
+
+/// A word that goes into every event.
+fn label(typed: &str) -> Result<String, String> {
+    if (1..=253).contains(&typed.len()) && !typed.chars().any(char::is_control) {
+        Ok(typed.to_owned())
+    } else {
+        Err("give 1 to 253 characters".into())
+    }
+}
+
+/// Whether the Kubernetes API is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KubernetesApi {
+    /// With --kubeconfig, or with the service account of the observer's own pod.
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// A name as Kubernetes has them (RFC 1123: a DNS subdomain).

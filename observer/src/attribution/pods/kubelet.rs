@@ -1,35 +1,26 @@
 //! The kubelets that run on this machine: usually one; several where nodes run in containers (kind) or namespaces.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use observer_core::party::Component;
 use serde::Deserialize;
 
-use super::super::folder::Folder;
-use super::super::roots::{Roots, read_start};
-use super::uid::uid;
+use super::super::roots::Roots;
+use super::super::running::Running;
 
 /// Where a kubelet keeps the logs of its pods unless it is told otherwise (`podLogsDir`).
 const POD_LOGS: &str = "/var/log/pods";
-/// Most bytes read of a kubelet's configuration.
-const MAX_CONFIG: u64 = 1 << 20;
-/// Kubelets that are kept.
-const MOST: usize = 64;
 
 /// One running kubelet, or a process that has one in it (`k3s agent`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kubelet {
-    pub(crate) pid: u32,
-    pub(crate) start_ticks: u64,
-    /// Its folder of pod logs, seen from here: through its own root, since it may run in a container.
+    /// Its folder of pod logs, seen from here.
     pub(crate) pod_logs: PathBuf,
     /// The name of its node, where its command line gives one.
     pub(crate) node: Option<Arc<str>>,
     /// Its network namespace, which is that of the node's own processes.
     pub(crate) netns: Option<u32>,
-    /// It runs inside a pod (a node in a pod, or a program that only bears the name).
-    in_pod: bool,
 }
 
 /// What is read of a kubelet's configuration file (kubelet.config.k8s.io/v1beta1); all else is passed over.
@@ -42,37 +33,28 @@ struct Configuration {
 impl Kubelet {
     /// All that run now. One inside a pod counts only where there is no other: anybody can call a program `kubelet`.
     pub(crate) fn running(roots: &Roots) -> Vec<Self> {
-        let pids = roots.pids().into_iter().flatten();
-        let found = pids.filter_map(|pid| Self::of(roots, pid)).take(MOST);
-        let (mut inside, mut outside): (Vec<_>, Vec<_>) = found.partition(|kubelet| kubelet.in_pod);
-        let found = if outside.is_empty() { &mut inside } else { &mut outside };
-        found.sort_by_key(|kubelet| kubelet.pid);
-        core::mem::take(found)
+        let kubelets =
+            Running::list(roots).into_iter().filter_map(|it| Some((it.is_in_pod(), Self::of(&it)?)));
+        let (inside, outside): (Vec<_>, Vec<_>) = kubelets.partition(|(in_pod, _)| *in_pod);
+        let found = if outside.is_empty() { inside } else { outside };
+        found.into_iter().map(|(_, kubelet)| kubelet).collect()
     }
 
-    fn of(roots: &Roots, pid: u32) -> Option<Self> {
-        let folder = Folder::open(roots, pid).ok()?;
-        let executable = folder.executable().ok()?;
-        let arguments = folder.arguments().unwrap_or_default();
-        match Component::of(&executable, arguments.plain_words())? {
-            Component::Kubelet | Component::Agent | Component::Server => {}
-            _ => return None,
+    fn of(running: &Running) -> Option<Self> {
+        if !matches!(running.component, Component::Kubelet | Component::Agent | Component::Server) {
+            return None;
         }
-        let root = roots.proc.join(pid.to_string()).join("root");
-        let within = |path: &str| Some(root.join(Path::new(path).strip_prefix("/").ok()?));
-        let configuration: Configuration = arguments
+        let configuration: Configuration = running
+            .arguments
             .value("config")
-            .and_then(within)
-            .and_then(|path| read_start(&path, MAX_CONFIG).ok())
+            .and_then(|path| running.file(path))
             .and_then(|bytes| serde_saphyr::from_slice(&bytes).ok())
             .unwrap_or_default();
+        let told = configuration.pod_logs.as_deref().and_then(|path| running.path(path));
         Some(Self {
-            pid,
-            start_ticks: folder.stat().ok()?.start_ticks,
-            pod_logs: configuration.pod_logs.as_deref().and_then(within).or_else(|| within(POD_LOGS))?,
-            node: arguments.value("hostname-override").map(Into::into),
-            netns: folder.network_namespace().ok(),
-            in_pod: folder.membership().is_ok_and(|groups| groups.paths().any(|path| uid(path).is_some())),
+            pod_logs: told.or_else(|| running.path(POD_LOGS))?,
+            node: running.arguments.value("hostname-override").map(Into::into),
+            netns: running.netns,
         })
     }
 }
@@ -96,29 +78,19 @@ mod tests {
         )
         .unwrap();
         let found = Kubelet::running(fake.roots());
-        let expected = Kubelet {
-            pid: 7,
-            start_ticks: 50,
-            pod_logs: root.join("logs"),
-            node: Some("node1".into()),
-            netns: Some(99),
-            in_pod: false,
-        };
+        let expected = Kubelet { pod_logs: root.join("logs"), node: Some("node1".into()), netns: Some(99) };
         assert_eq!(found, [expected]);
     }
 
     #[test]
     fn a_program_in_a_pod_that_is_called_kubelet_does_not_count_beside_a_real_one() {
         let fake = Fake::new();
-        let forged = |pid| {
-            fake.process(pid, b"kubelet", 1, 50).executable(pid, b"/kubelet");
-            fake.cgroup(pid, "/kubepods/pod0a1b2c3d-1111-2222-3333-444455556666/x");
-        };
-        forged(8);
+        fake.process(8, b"kubelet", 1, 50).executable(8, b"/kubelet").network_namespace(8, 5);
+        fake.cgroup(8, "/kubepods/pod0a1b2c3d-1111-2222-3333-444455556666/x");
         assert_eq!(Kubelet::running(fake.roots()).len(), 1, "a node in a pod");
-        fake.process(7, b"kubelet", 1, 50).executable(7, b"/usr/bin/kubelet");
-        let pids: Vec<u32> = Kubelet::running(fake.roots()).iter().map(|kubelet| kubelet.pid).collect();
-        assert_eq!(pids, [7]);
+        fake.process(7, b"kubelet", 1, 50).executable(7, b"/usr/bin/kubelet").network_namespace(7, 99);
+        let namespaces: Vec<_> = Kubelet::running(fake.roots()).iter().map(|kubelet| kubelet.netns).collect();
+        assert_eq!(namespaces, [Some(99)]);
     }
 
     #[test]
@@ -128,7 +100,8 @@ mod tests {
         fake.arguments(7, &["k3s", "agent", "--config=/etc/x"]);
         let root = fake.roots().proc.join("7/root");
         std::fs::create_dir_all(root.join("etc")).unwrap();
-        for text in ["", "\u{0}", "a: [", "podLogsDir: 5", "podLogsDir: ''", "podLogsDir: relative", "- 1"] {
+        for text in ["", "\u{0}", "a: [", "podLogsDir: [5]", "podLogsDir: ''", "podLogsDir: relative", "- 1"]
+        {
             std::fs::write(root.join("etc/x"), text).unwrap();
             assert_eq!(Kubelet::running(fake.roots())[0].pod_logs, root.join("var/log/pods"), "{text:?}");
         }

@@ -12,9 +12,12 @@ use std::time::{Duration, Instant};
 use lru::LruCache;
 use observer_core::party::{Named, Pod};
 
+use super::container;
 use super::roots::Roots;
+use crate::kubernetes::OwnPods;
 use kubelet::Kubelet;
 use log_folder::LogFolder;
+pub(crate) use uid::uid;
 
 /// Pods kept by UID.
 const MOST_KEPT: NonZeroUsize = NonZeroUsize::new(4096).unwrap();
@@ -50,6 +53,8 @@ pub(crate) struct Pods {
     /// Named pods by UID. A UID is never used again, so what is known stays true.
     known: LruCache<String, Placed>,
     next_look: Option<Instant>,
+    /// The same pods as the API has them, where it is asked.
+    api: Option<Arc<OwnPods>>,
 }
 
 impl Pods {
@@ -61,6 +66,7 @@ impl Pods {
             folders: Vec::new(),
             known: LruCache::new(MOST_KEPT),
             next_look: None,
+            api: None,
         }
     }
 
@@ -68,9 +74,17 @@ impl Pods {
         self.name = name;
     }
 
+    pub(crate) fn with(&mut self, api: Arc<OwnPods>) {
+        self.api = Some(api);
+    }
+
     /// The pod whose control group is on `path`; `None` if none is.
     pub(crate) fn of(&mut self, path: &[u8]) -> Option<Placed> {
-        let uid = uid::uid(path)?;
+        let uid = uid(path)?;
+        // The API knows which container of the pod it is; its UID is in the control group all the same.
+        if let Some(pod) = self.api.as_ref().and_then(|api| api.pod(&uid, container::id(path))) {
+            return Some(Placed { pod, node: self.only_node() });
+        }
         if let Some(placed) = self.known.get(&uid) {
             return Some(placed.clone());
         }
@@ -236,6 +250,21 @@ mod tests {
             (pods.node(Some(98)).as_deref(), pods.node(Some(5)), pods.node(None)),
             (Some("node2"), None, None)
         );
+    }
+
+    #[test]
+    fn the_api_knows_which_container_of_a_pod_it_is() {
+        let fake = Fake::new();
+        kubelet(&fake, 7, "node1", 99);
+        log(&fake, 7, &format!("default_web_{UID}/a"));
+        log(&fake, 7, &format!("default_web_{UID}/b"));
+        let id = "4f3c1b7a9d2e4f3c1b7a9d2e4f3c1b7a9d2e4f3c1b7a9d2e4f3c1b7a9d2e0011";
+        let mut pods = Pods::new(fake.roots().clone());
+        let path = format!("/kubepods/pod{UID}/{id}");
+        assert_eq!(pods.of(path.as_bytes()).unwrap().pod.container, None);
+        pods.with(OwnPods::of_one(UID, "default", "web", (id, "b")));
+        let placed = pods.of(path.as_bytes()).unwrap();
+        assert_eq!((placed.pod.container.as_deref(), placed.node.as_deref()), (Some("b"), Some("node1")));
     }
 
     #[test]

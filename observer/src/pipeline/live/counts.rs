@@ -1,12 +1,15 @@
 //! What the analysis counts, for whoever tells it.
 
 use core::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Counted on the reader's thread, read by others.
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     /// Events that found the sink's queue full.
     pub(super) events_lost: AtomicU64,
+    /// The cluster's id, once the API has told it.
+    pub(super) cluster: OnceLock<Arc<str>>,
     /// Connections that are known and not closed.
     pub(super) open: AtomicU64,
     /// Owners that were not looked up because too many were asked for.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use observer_core::connection::{Context, Joiner, JoinerLimits, Seed};
 use observer_core::engine::{self, Engine};
-use observer_core::event::{Event, Heartbeat};
+use observer_core::event::{Cluster, Event, Heartbeat};
 use observer_core::time::Timestamp;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
@@ -16,10 +16,12 @@ use super::ears::{Ears, State};
 use super::heap;
 use super::older;
 use super::proof::{Proof, Told};
+use super::servers::Servers;
 use super::watched::{Present, Watched};
 use crate::attribution::mount::is_whole;
 use crate::attribution::{Desk, NodeName, Owners, Roots};
-use crate::cli::RunConfig;
+use crate::cli::{KubernetesApi, RunConfig};
+use crate::kubernetes::{self, Access, Kubernetes};
 use crate::pipeline::host::hostname;
 use crate::sink::Sink;
 use crate::source::ebpf::{self, Clock, Live, Settings};
@@ -71,11 +73,13 @@ pub struct Daemon {
     live: Live<Ears>,
     events: Receiver<Event>,
     counts: Arc<Counts>,
+    asked: Option<Arc<kubernetes::Counts>>,
     context: Context,
     config: RunConfig,
     roots: Roots,
     node: NodeName,
     present: Arc<Present>,
+    servers: Servers,
     told: Told,
     started: Instant,
     written: u64,
@@ -104,13 +108,20 @@ impl Daemon {
             hostname: hostname(),
             log: None,
             since: now,
-            cluster: None,
+            cluster: cluster(config),
         };
         let limits = engine::Limits { verdict: config.verdict_timeout, ..engine::Limits::default() };
         let (sender, events) = channel(EVENTS);
         let node = node_name(config);
-        let owners = || Owners::new(roots.clone()).on(node.clone());
+        let node_now = Owners::new(roots.clone()).on(node.clone()).node();
+        let kubernetes = Kubernetes::start(&access(config), node_now.as_deref());
+        let kubernetes = kubernetes.map_err(LiveError::Configuration)?;
+        let asked = kubernetes.as_ref().map(|(kubernetes, _)| kubernetes.counts());
+        let own_pods = kubernetes.as_ref().map(|(kubernetes, _)| kubernetes.own_pods());
+        let owners = || Owners::new(roots.clone()).on(node.clone()).with(own_pods.clone());
         let (desk, answers) = Desk::open(owners, || Finder::new(roots.clone()), QUESTIONS)?;
+        let servers = Servers::of(&config.apiservers);
+        servers.keep_up(&roots);
         let counts = Arc::new(Counts::default());
         let control = Arc::new(OnceLock::new());
         let listed = Arc::new(OnceLock::new());
@@ -126,6 +137,8 @@ impl Daemon {
             proof: Proof::new(roots.clone(), Arc::clone(&present)),
             desk,
             answers,
+            kubernetes,
+            servers: servers.clone(),
             older: Arc::clone(&listed),
             state: State::default(),
         };
@@ -135,6 +148,7 @@ impl Daemon {
         });
         let live = Live::start_after(&settings, ears, |kernel| {
             let _ = control.set(kernel.clone());
+            kernel.also_watch(&servers.hosts())?;
             let mut older = older::list(&mut owners(), &present.get(), kernel, now);
             holes = part.into_iter().chain(std::mem::take(&mut older.holes)).collect();
             let _ = listed.set(older);
@@ -144,11 +158,13 @@ impl Daemon {
             live,
             events,
             counts,
+            asked,
             context,
             config: config.clone(),
             roots,
             node,
             present,
+            servers,
             told: Told::default(),
             started: Instant::now(),
             written: 0,
@@ -217,6 +233,10 @@ impl Daemon {
                     heap::give_back();
                 }
                 _ = upkeep.tick() => {
+                    self.servers.keep_up(&self.roots);
+                    // A table that is full was told at the start; what was watched before stays so.
+                    let _ = self.live.control().also_watch(&self.servers.hosts());
+                    self.learn_cluster();
                     Proof::keep_up(&self.roots, &self.present.get(), self.live.control(), &mut self.told);
                 }
                 _ = hangup.recv() => {
@@ -227,6 +247,14 @@ impl Daemon {
                 _ = interrupt.recv() => return Ok(()),
                 _ = terminate.recv() => return Ok(()),
             }
+        }
+    }
+
+    /// The reader's thread hears of the cluster first.
+    fn learn_cluster(&mut self) {
+        if let Some(id) = self.counts.cluster.get() {
+            let cluster = self.context.cluster.get_or_insert_default();
+            cluster.id.get_or_insert_with(|| Arc::clone(id));
         }
     }
 
@@ -278,6 +306,7 @@ impl Daemon {
                 + Counts::read(&self.counts.not_searched),
             candidates_disproved: Counts::read(&self.counts.not_proven),
             wishes_refused: self.live.control().refused_wishes(),
+            kubernetes_api: self.asked.as_ref().map(|counts| counts.told()),
         }
     }
 
@@ -333,6 +362,20 @@ fn seed(roots: &Roots, now: Timestamp) -> Box<[u8]> {
     let boot = std::fs::read(roots.proc.join("sys/kernel/random/boot_id")).unwrap_or_default();
     let pid = std::process::id().to_be_bytes();
     [boot.as_slice(), &now.0.to_be_bytes(), &pid].concat().into()
+}
+
+fn cluster(config: &RunConfig) -> Option<Cluster> {
+    let text = |text: &Option<String>| text.as_deref().map(Arc::from);
+    let cluster = Cluster { name: text(&config.cluster_name), id: text(&config.cluster_id) };
+    (cluster != Cluster::default()).then_some(cluster)
+}
+
+fn access(config: &RunConfig) -> Access {
+    match (config.kubernetes_api, &config.kubeconfig) {
+        (KubernetesApi::Off, _) => Access::Off,
+        (KubernetesApi::Auto, Some(path)) => Access::Kubeconfig(path.clone()),
+        (KubernetesApi::Auto, None) => Access::found(),
+    }
 }
 
 fn node_name(config: &RunConfig) -> NodeName {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use crossbeam_channel::Receiver;
 use observer_core::connection::{Joiner, Party};
-use observer_core::engine::{Engine, FaceKey, Input, LossPlace, Lost, Report, Role};
+use observer_core::engine::{Engine, FaceKey, Input, LossPlace, Lost, Opened, Report, Role};
 use observer_core::event::Event;
 use observer_core::time::Timestamp;
 use tokio::sync::mpsc::Sender;
@@ -14,8 +14,10 @@ use tokio::sync::mpsc::Sender;
 use super::counts::Counts;
 use super::older::Older;
 use super::proof::Proof;
+use super::servers::Servers;
 use super::wishes::Wishes;
 use crate::attribution::{Answer, BootTime, Claim, Desk, NOT_YET, Question, Sought};
+use crate::kubernetes::{self, Kubernetes, News};
 use crate::source::ebpf::{Announced, Clock, Control, Hear};
 use crate::source::existing::Pair;
 
@@ -29,6 +31,10 @@ pub(super) struct Ears {
     pub(super) proof: Proof,
     pub(super) desk: Desk,
     pub(super) answers: Receiver<Answer>,
+    /// The Kubernetes API and what it says, where it is asked.
+    pub(super) kubernetes: Option<(Kubernetes, Receiver<News>)>,
+    /// Where the API servers are.
+    pub(super) servers: Servers,
     /// What was listed at the start, and is told on this thread when it begins to hear.
     pub(super) older: Arc<OnceLock<Older>>,
     pub(super) state: State,
@@ -43,6 +49,8 @@ pub(super) struct State {
     /// The face that was announced last and is not to be told.
     disproved: Option<FaceKey>,
     events_lost_told: u64,
+    /// The version of `servers` that was told last.
+    servers: u64,
     tidied: Timestamp,
     wishes: Wishes,
     /// The same moment as the source tells time, and by the clock of process starts; taken anew at every rest.
@@ -97,6 +105,37 @@ impl Ears {
                 Answer::Opened(key, party) => Input::Party { key, party: Box::new(party) },
                 Answer::Holder(key, party) => Input::Holder { key, party: Box::new(party) },
             });
+        }
+    }
+
+    /// Asks who is at the other end, if that is another node's.
+    fn ask_for_peer(&self, opened: &Opened) {
+        let Some((kubernetes, _)) = &self.kubernetes else { return };
+        let ip = match opened.role {
+            Role::Client => opened.tuple.server.ip(),
+            Role::Server => opened.tuple.client.ip(),
+            Role::Wire => return,
+        };
+        if !ip.is_loopback() && !kubernetes.own_pods().has(ip) {
+            kubernetes.ask(kubernetes::Question { key: opened.key, ip, opened: opened.time });
+        }
+    }
+
+    fn take_news(&mut self) {
+        let Self { joiner, events, counts, kubernetes, servers, state, .. } = self;
+        let mut hand_on = |event| hand_on(events, counts, event);
+        for news in kubernetes.iter().flat_map(|(_, news)| news.try_iter()) {
+            match news {
+                News::Peer { key, resident } => {
+                    let party = Party { pod: Some(resident.pod), node: resident.node, ..Party::default() };
+                    joiner.report(Report::Peer { key, party: Box::new(party) }, &mut hand_on);
+                }
+                News::Cluster(id) => joiner.cluster_id(Arc::clone(counts.cluster.get_or_init(|| id))),
+                News::Servers(endpoints) => servers.endpoints(endpoints),
+            }
+        }
+        if let Some(addresses) = servers.news(&mut state.servers) {
+            joiner.addresses(addresses, &mut hand_on);
         }
     }
 
@@ -175,6 +214,9 @@ impl Hear for Ears {
         {
             return;
         }
+        if let Input::Opened(opened) = &input {
+            self.ask_for_peer(opened);
+        }
         self.feed(input);
         self.state.wishes.press(self.control.get());
     }
@@ -187,6 +229,7 @@ impl Hear for Ears {
         self.state.clocks = Some((now, BootTime::now()));
         self.tell_older();
         self.take_answers();
+        self.take_news();
         let lost = Counts::read(&self.counts.events_lost);
         if lost > self.state.events_lost_told && self.events.capacity() > 0 {
             let records = lost - core::mem::replace(&mut self.state.events_lost_told, lost);

@@ -11,6 +11,7 @@ mod ears;
 mod heap;
 mod older;
 mod proof;
+mod servers;
 mod watched;
 mod wishes;
 

@@ -1,6 +1,7 @@
 //! What can be changed, asked and wished while the programs run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use aya::Ebpf;
@@ -53,6 +54,8 @@ struct Maps {
     owners: HashMap<MapData, u64, PlainOwner>,
     feedback: HashMap<MapData, u64, u64>,
     scope: Scope,
+    /// Peers of the scope, and those that are watched besides.
+    peers: [BTreeSet<Network>; 2],
     /// Cookies of the sockets that are older than the programs, as far as they were told about.
     older: HashSet<u64>,
     /// Faces announced under a name of our own, and the kernel's names of them.
@@ -90,6 +93,7 @@ impl Control {
             owners: take(ebpf, "OWNERS")?,
             feedback: take(ebpf, "FEEDBACK")?,
             scope: Scope::default(),
+            peers: [BTreeSet::new(), BTreeSet::new()],
             older: HashSet::new(),
             named: std::collections::HashMap::default(),
             names: std::collections::HashMap::default(),
@@ -114,7 +118,28 @@ impl Control {
     /// # Errors
     /// [`Error::Map`] if a table of the kernel's is full; then what was watched before still is.
     pub fn set_scope(&self, scope: &Scope) -> Result<(), Error> {
-        self.maps().set_scope(scope)
+        let mut maps = self.maps();
+        let mut scope = scope.clone();
+        let before = core::mem::replace(&mut maps.peers[0], scope.addresses.clone());
+        scope.addresses.extend(maps.peers[1].iter().copied());
+        maps.set_scope(&scope).inspect_err(|_| maps.peers[0] = before)
+    }
+
+    /// Makes these the peers that are watched besides those of any scope: the machines of API servers.
+    ///
+    /// # Errors
+    /// As [`Control::set_scope`].
+    pub fn also_watch(&self, peers: &BTreeSet<IpAddr>) -> Result<(), Error> {
+        let mut maps = self.maps();
+        let peers: BTreeSet<Network> = peers.iter().copied().map(Network::from).collect();
+        if maps.peers[1] == peers || maps.scope.everything {
+            return Ok(());
+        }
+        let mut scope = maps.scope.clone();
+        scope.addresses = maps.peers[0].union(&peers).copied().collect();
+        maps.set_scope(&scope)?;
+        maps.peers[1] = peers;
+        Ok(())
     }
 
     /// Judges a thread group: `Some(true)` watched, `Some(false)` not, `None` forgets it.
@@ -289,7 +314,7 @@ impl Maps {
                     .map_err(Error::map("PROCESSES"))?;
             }
         }
-        let kept: std::collections::BTreeSet<_> = new.commands.iter().map(|name| command_key(name)).collect();
+        let kept: BTreeSet<_> = new.commands.iter().map(|name| command_key(name)).collect();
         for name in old.commands.difference(&new.commands) {
             if !kept.contains(&command_key(name)) {
                 gone(self.commands.remove(&command_key(name))).map_err(Error::map("COMMANDS"))?;

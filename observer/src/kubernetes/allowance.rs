@@ -1,0 +1,76 @@
+//! How often the API may be asked.
+
+use std::time::{Duration, Instant};
+
+/// Lets `burst` questions through at once and then one in each `pause`; longer pauses after failures.
+#[derive(Debug)]
+pub(super) struct Allowance {
+    burst: u32,
+    pause: Duration,
+    left: u32,
+    next: Instant,
+    failures: u32,
+}
+
+impl Allowance {
+    pub(super) fn new(burst: u32, pause: Duration, now: Instant) -> Self {
+        Self { burst, pause, left: burst, next: now + pause, failures: 0 }
+    }
+
+    /// Takes one, if one is left.
+    pub(super) fn take(&mut self, now: Instant) -> bool {
+        while self.left < self.burst && now >= self.next {
+            self.left += 1;
+            self.next += self.pause;
+        }
+        if self.left == self.burst {
+            self.next = self.next.max(now + self.pause);
+        }
+        let may = self.left > 0;
+        self.left = self.left.saturating_sub(1);
+        may
+    }
+
+    /// A question was answered.
+    pub(super) fn answered(&mut self) {
+        self.failures = 0;
+    }
+
+    /// A question failed: nothing is left until a pause that doubles with each failure, up to a minute, is over.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.failures = (self.failures + 1).min(6);
+        self.left = 0;
+        self.next = now + Duration::from_secs(1 << self.failures).min(Duration::from_secs(60));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lets_a_burst_through_and_then_one_at_a_time() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(3, Duration::from_secs(1), now);
+        let taken = |allowance: &mut Allowance, now| (0..10).filter(|_| allowance.take(now)).count();
+        assert_eq!(taken(&mut allowance, now), 3);
+        assert_eq!(taken(&mut allowance, now + Duration::from_millis(900)), 0);
+        assert_eq!(taken(&mut allowance, now + Duration::from_millis(2500)), 2);
+        assert_eq!(taken(&mut allowance, now + Duration::from_secs(60)), 3, "no more than a burst");
+    }
+
+    #[test]
+    fn waits_longer_after_each_failure() {
+        let now = Instant::now();
+        let mut allowance = Allowance::new(3, Duration::from_secs(1), now);
+        allowance.failed(now);
+        assert!(!allowance.take(now + Duration::from_millis(1900)));
+        assert!(allowance.take(now + Duration::from_secs(2)));
+        let now = now + Duration::from_secs(10);
+        for _ in 0..20 {
+            allowance.failed(now);
+        }
+        assert!(!allowance.take(now + Duration::from_secs(59)));
+        assert!(allowance.take(now + Duration::from_secs(61)));
+    }
+}
