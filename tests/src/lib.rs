@@ -21,4 +21,5 @@ pub mod replay;
 pub mod schema;
 pub mod stream;
 pub mod talk;
+pub mod truth;
 pub mod world;

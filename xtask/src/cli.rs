@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand};
 
 use crate::bench::BenchArgs;
+use crate::cluster::ClusterArgs;
 
 /// Builds, runs and tests observer.
 #[derive(Debug, Parser)]
@@ -28,6 +29,8 @@ pub enum Task {
     Fixtures,
     /// Run the live tests on other kernels, in QEMU
     Vm(VmArgs),
+    /// A real control plane and two workers on this machine, to test and to play with
+    Cluster(ClusterArgs),
     /// Install the BPF toolchain and the other tools that `run` and `test` use
     Setup(SetupArgs),
 }

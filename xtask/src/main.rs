@@ -4,6 +4,7 @@ mod bench;
 mod binary;
 mod cargo;
 mod cli;
+mod cluster;
 mod fixtures;
 mod fuzz;
 #[cfg(test)]
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Task::Fixtures => fixtures::run(),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Bench(args) => bench::run(&args),
+        Task::Cluster(args) => cluster::run(&args),
         Task::Vm(args) => vm::run(&args),
         Task::Setup(args) => setup::run(&args),
     };

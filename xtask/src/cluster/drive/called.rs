@@ -1,0 +1,138 @@
+//! What the API server calls by itself, and what pods and the cluster's own parts call.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+use super::driver::{Driver, now};
+use super::expect::Expect;
+use super::item::Item;
+use super::streams::to_kubelet;
+use crate::cluster::groups;
+use crate::cluster::place::{CONTROL_PLANE, KUBERNETES, Place, WORKERS};
+use crate::process::output;
+
+/// Drives them all.
+pub fn drive(driver: &mut Driver) -> Result<()> {
+    webhook(driver)?;
+    aggregated(driver)?;
+    pod_to_server(driver)?;
+    probes(driver)?;
+    components(driver)
+}
+
+/// What is expected of the API server's connection to the pod behind a service of ours, where it dials the service's own
+/// address.
+fn through_service(driver: &Driver, told: &Value, path: &str) -> Result<Expect> {
+    let word = |name: &str| told[name].as_str().unwrap_or_default();
+    let address = output(&mut driver.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]))?;
+    let pod = driver.pod("web")?;
+    let local = word("local");
+    let port = if local.ends_with(":8443") { 443 } else { 8444 };
+    Ok(driver
+        .by_server(&format!("{address}:{port}"))
+        .address("destination.nat", local)
+        .tls(word("tls"), word("client"))
+        .process("server", "peer", pod.pid())
+        .pod("server", &pod.name, &pod.uid)
+        .path(path))
+}
+
+fn webhook(driver: &mut Driver) -> Result<()> {
+    let start = now()?;
+    let name = format!("driven-{}", std::process::id());
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": {"driven": "true"}},
+    });
+    let done = driver.by_token(
+        "/api/v1/namespaces/default/configmaps",
+        &json!({"Method": "POST", "Body": object.to_string(), "Headers": {"Content-Type": "application/json"}}),
+    )?;
+    let told = driver.pod("web")?.tells(&start, |it| it["path"] == "/validate")?;
+    let expect = through_service(driver, &told, "apiserver-to-webhook")?;
+    Item::of("webhook", "a config map that the admission webhook is asked about", &done)
+        .on(driver.token_connection(&done))
+        .on(expect.with("tls.client.server_name", "web.default.svc"))
+        .tell();
+    output(&mut driver.kubectl(&["delete", "configmap", &name])).map(drop)
+}
+
+fn aggregated(driver: &mut Driver) -> Result<()> {
+    let start = now()?;
+    let done = driver.by_token("/apis/toys.example/v1/toys", &json!({}))?;
+    let told = driver.pod("web")?.tells(&start, |it| it["path"] == "/apis/toys.example/v1/toys")?;
+    let expect = through_service(driver, &told, "apiserver-to-aggregated-api")?;
+    Item::of("aggregated-api", "GET /apis/toys.example/v1/toys", &done)
+        .on(driver.token_connection(&done))
+        .on(expect.every())
+        .tell();
+    Ok(())
+}
+
+/// A pod dials the address of the service `kubernetes` with its own token.
+fn pod_to_server(driver: &mut Driver) -> Result<()> {
+    let token = output(&mut driver.kubectl(&["create", "token", "default"]))?;
+    let (mut caller, pod) = (driver.in_pod("caller")?, driver.pod("caller")?.clone());
+    let more = json!({
+        "CA": "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",
+        "Headers": {"Authorization": format!("Bearer {}", token.trim())},
+    });
+    let done = caller.get(&format!("https://{KUBERNETES}/version"), &more)?;
+    let server = format!("{}:6443", CONTROL_PLANE.address());
+    let expect = driver.to_server(caller.sign(done.connection()));
+    let expect = expect.address("destination.nat", &server).pod("client", &pod.name, &pod.uid);
+    Item::of("pod-to-apiserver", "GET /version from a pod, with its token", &done)
+        .on(expect.path("pod-to-apiserver"))
+        .tell();
+    Ok(())
+}
+
+/// The kubelet asks the pods by itself.
+fn probes(driver: &Driver) -> Result<()> {
+    let pod = driver.pod("web")?;
+    let (told, end) = (pod.told()?, now()?);
+    let Some(told) = told.iter().rev().find(|it| it["path"] == "/healthz") else { return Ok(()) };
+    let word = |name: &str| told[name].as_str().unwrap_or_default();
+    let expect = Expect::between(word("peer"), word("local")).plaintext().path("kubelet-to-pod").unwatched();
+    let expect = expect.process("client", "kubelet", groups::pid_of("kubelet-node1"));
+    let expect = expect.process("server", "peer", pod.pid()).pod("server", &pod.name, &pod.uid);
+    Item::new("kubelet-probe", "the kubelet's last readiness probe of web", word("time"), &end).on(expect).tell();
+    Ok(())
+}
+
+/// Connections that the parts of the cluster keep among themselves.
+fn components(driver: &Driver) -> Result<()> {
+    let time = now()?;
+    let item = |name: &str, what: &str, expect: Expect| {
+        Item::new(name, what, &time, &time).on(expect.every()).tell();
+    };
+    let server = format!("{}:6443", CONTROL_PLANE.address());
+    let by = |program: &str, group: &str, place: Place| {
+        let expect = Expect::between(&place.address(), &server).tls("1.3", "presented");
+        driver.to_server(expect.process("client", program, groups::pid_of(group)))
+    };
+    for place in WORKERS {
+        for program in ["kubelet", "kube-proxy"] {
+            let group = format!("{program}-{}", place.name);
+            item(&format!("{group}-to-apiserver"), "watches", by(program, &group, place).path("node-to-apiserver"));
+        }
+    }
+    item("apiserver-to-kubelet", "all of them", to_kubelet(driver, WORKERS[0]));
+    for (name, command) in [("kube-scheduler", "kube-scheduler"), ("kube-controller-manager", "kube-controller")] {
+        let expect = by(command, name, CONTROL_PLANE).path("component-to-apiserver");
+        item(&format!("{name}-to-apiserver"), "watches", expect);
+    }
+    let etcd = Expect::between(&CONTROL_PLANE.address(), &format!("{}:2379", CONTROL_PLANE.address()));
+    let etcd = etcd.process("client", "kube-apiserver", groups::pid_of("kube-apiserver"));
+    let etcd = etcd.process("server", "etcd", groups::pid_of("etcd")).tls("1.3", "presented");
+    item("apiserver-to-etcd", "all of them", etcd.path("apiserver-to-etcd").or_unfinished());
+    let own = Expect::between("::1", "[::1]:6443").tls("1.3", "declined").path("apiserver-loopback");
+    let own = own.process("client", "kube-apiserver", groups::pid_of("kube-apiserver"));
+    item("apiserver-loopback", "its own requests", driver.to_server(own));
+    if driver.shape.konnectivity {
+        let tunnel = Expect::between(&WORKERS[0].address(), &format!("{}:8132", CONTROL_PLANE.address()));
+        let tunnel = tunnel.process("client", "proxy-agent", groups::pid_of("proxy-agent-node1"));
+        let tunnel = tunnel.process("server", "proxy-server", groups::pid_of("proxy-server"));
+        item("konnectivity", "the agent's tunnel", tunnel.tls("1.3", "presented").path("konnectivity"));
+    }
+    Ok(())
+}
