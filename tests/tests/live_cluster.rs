@@ -8,17 +8,9 @@ use std::time::Duration;
 use observer_tests::daemon::{Daemon, Left};
 use observer_tests::ledger::{Told, connections};
 use observer_tests::schema::violations;
-use observer_tests::truth::{self, Item, Terms};
+use observer_tests::truth::{self, Item, Terms, UNTOLD};
 use observer_tests::world;
 use observer_tests::world::skipped;
-
-/// Names in events that are not told yet, with all that is below them.
-const UNTOLD: [&str; 4] = [
-    "control_plane.path",
-    "control_plane.proxy",
-    "control_plane.client.kubernetes",
-    "control_plane.server.kubernetes",
-];
 
 /// A cluster that goes away with the test.
 struct Cluster {

@@ -55,7 +55,7 @@ const patience = 20 * time.Second
 // client does the jobs that arrive on standard input, one JSON object a line, and answers each with a line.
 func client() {
 	say(map[string]int{"pid": os.Getpid()})
-	kept := map[string]*http.Client{}
+	all := map[string]*kept{}
 	lines := bufio.NewScanner(os.Stdin)
 	lines.Buffer(nil, 1<<20)
 	for lines.Scan() {
@@ -69,7 +69,7 @@ func client() {
 		case "upgrade":
 			err = done.upgrade(job)
 		default:
-			err = done.http(job, kept)
+			err = done.http(job, all)
 		}
 		if err != nil {
 			done.Error = err.Error()
@@ -81,7 +81,13 @@ func client() {
 
 func now() string { return time.Now().UTC().Format(time.RFC3339Nano) }
 
-func (d *Done) settings(job Job, presented, asked *bool) (*tls.Config, error) {
+// kept is a client with at most one connection, and what the handshake of that was like.
+type kept struct {
+	http             *http.Client
+	asked, presented bool
+}
+
+func settings(job Job, presented, asked *bool) (*tls.Config, error) {
 	config := &tls.Config{InsecureSkipVerify: job.CA == ""}
 	if job.CA != "" {
 		text, err := os.ReadFile(job.CA)
@@ -116,21 +122,21 @@ func (d *Done) handshake(state *tls.ConnectionState, asked, presented bool) {
 	}
 }
 
-func (d *Done) http(job Job, kept map[string]*http.Client) error {
-	var asked, presented bool
-	config, err := d.settings(job, &presented, &asked)
-	if err != nil {
-		return err
-	}
-	it := kept[job.Keep]
+func (d *Done) http(job Job, all map[string]*kept) error {
+	it := all[job.Keep]
 	if it == nil {
-		it = &http.Client{
+		it = &kept{}
+		config, err := settings(job, &it.presented, &it.asked)
+		if err != nil {
+			return err
+		}
+		it.http = &http.Client{
 			Timeout:       patience,
 			Transport:     &http.Transport{TLSClientConfig: config, DisableKeepAlives: job.Keep == ""},
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		}
 		if job.Keep != "" {
-			kept[job.Keep] = it
+			all[job.Keep] = it
 		}
 	}
 	trace := &httptrace.ClientTrace{GotConn: func(got httptrace.GotConnInfo) { d.ends(got.Conn) }}
@@ -140,11 +146,11 @@ func (d *Done) http(job Job, kept map[string]*http.Client) error {
 		return err
 	}
 	job.dress(request)
-	response, err := it.Do(request)
+	response, err := it.http.Do(request)
 	if err != nil {
 		// With TLS 1.3 a server refuses after the client's handshake has ended well.
-		if asked {
-			d.Client = clientCertificate(asked, false, presented)
+		if it.asked {
+			d.Client = clientCertificate(it.asked, false, it.presented)
 		}
 		return err
 	}
@@ -152,10 +158,10 @@ func (d *Done) http(job Job, kept map[string]*http.Client) error {
 	d.Status = response.StatusCode
 	body, err := io.ReadAll(io.LimitReader(response.Body, 1<<20))
 	d.Body = string(body)
-	d.handshake(response.TLS, asked, presented)
+	d.handshake(response.TLS, it.asked, it.presented)
 	if job.Close {
-		it.CloseIdleConnections()
-		delete(kept, job.Keep)
+		it.http.CloseIdleConnections()
+		delete(all, job.Keep)
 	}
 	return err
 }
@@ -182,7 +188,7 @@ func (d *Done) connect(job Job, target *url.URL) (net.Conn, error) {
 		return conn, nil
 	}
 	var asked, presented bool
-	config, err := d.settings(job, &presented, &asked)
+	config, err := settings(job, &presented, &asked)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::Result;
+use serde_json::{Value, json};
 
 use super::control_plane::{self, kubectl};
 use super::daemon::Daemon;
@@ -76,12 +77,25 @@ fn build(parts: &Parts, shape: Shape) -> Result<()> {
         worker::kubelet(place, &runtime?, programs, shape)?;
         control_plane::service_proxy(programs, place, shape)?;
     }
+    // A kube-proxy waits half a minute for its node. No kubelet makes this one.
+    control_plane::apply(programs, &own_node().to_string())?;
     control_plane::service_proxy(programs, CONTROL_PLANE, shape)?;
     if let Some(konnectivity) = &parts.konnectivity {
         worker::tunnel_agent(WORKERS[0], konnectivity)?;
     }
     populate(&mut server, programs)?;
     shape.keep()
+}
+
+fn own_node() -> Value {
+    let (name, address) = (CONTROL_PLANE.name, CONTROL_PLANE.address());
+    json!({
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}},
+        "spec": {"unschedulable": true},
+        "status": {"addresses": [{"type": "InternalIP", "address": address}]},
+    })
 }
 
 fn populate(server: &mut Daemon, programs: &Path) -> Result<()> {

@@ -11,13 +11,13 @@ pub struct Expect {
     /// See [`Expect::every`].
     every: bool,
     unwatched: bool,
-    unfinished: bool,
+    or: Option<&'static str>,
 }
 
 impl Expect {
     /// A connection from and to these addresses: `ip:port`, or an IP alone.
     pub fn between(source: &str, destination: &str) -> Self {
-        let this = Self { event: json!({}), every: false, unwatched: false, unfinished: false };
+        let this = Self { event: json!({}), every: false, unwatched: false, or: None };
         this.address("source", source).address("destination", destination)
     }
 
@@ -105,9 +105,10 @@ impl Expect {
         Self { unwatched: true, ..self }
     }
 
-    /// Some such connections are given up before their handshake ends, and then `unknown` is right.
-    pub fn or_unfinished(self) -> Self {
-        Self { unfinished: true, ..self }
+    /// What may be true instead: `unfinished`, given up before the handshake ended, so that no verdict is right; or another
+    /// state of the client's certificate.
+    pub fn or(self, other: &'static str) -> Self {
+        Self { or: Some(other), ..self }
     }
 
     /// As it is printed.
@@ -116,8 +117,8 @@ impl Expect {
         if self.unwatched {
             line["scope"] = "all".into();
         }
-        if self.unfinished {
-            line["or"] = "unfinished".into();
+        if let Some(other) = self.or {
+            line["or"] = other.into();
         }
         line
     }
