@@ -1,4 +1,5 @@
-//! Holds events against the truth of `cargo xtask cluster drive`: `compare EVENTS TRUTH [all]`, both as files of JSON lines.
+//! Holds events against the truth of `cargo xtask cluster drive`: `compare EVENTS TRUTH [all] [capture]`, both as files of JSON
+//! lines.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
 use std::time::SystemTime;
@@ -14,7 +15,14 @@ fn main() {
     let events: Vec<_> = text.lines().map(event).collect();
     let items = truth::read(&std::fs::read_to_string(&words[1]).unwrap());
     let told = connections(&events);
-    let terms = Terms { untold: &UNTOLD, everything: words.get(2).is_some_and(|it| it == "all") };
-    let wrong = truth::differences(&items, &told, terms);
-    println!("{}\n{} items, {} connections, {} differences", wrong.join("\n"), items.len(), told.len(), wrong.len());
+    let word = |word: &str| words.iter().any(|it| it == word);
+    let (everything, capture) = (word("all"), word("capture"));
+    let terms = Terms { untold: &UNTOLD, everything, one_face: !everything, capture };
+    let (compared, wrong) = truth::differences(&items, &told, terms);
+    println!(
+        "{}\n{compared} of {} connections compared, {} differences",
+        wrong.join("\n"),
+        told.len(),
+        wrong.len()
+    );
 }

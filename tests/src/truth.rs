@@ -1,6 +1,6 @@
 //! The test cluster's ground truth, as `cargo xtask cluster drive` prints it, and the events held against it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use serde::Deserialize;
@@ -55,7 +55,9 @@ enum Count {
 /// A line is none of its.
 #[must_use]
 pub fn read(text: &str) -> Vec<Item> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+        .collect()
 }
 
 /// How the events are held against the truth.
@@ -65,48 +67,87 @@ pub struct Terms<'a> {
     pub untold: &'a [&'a str],
     /// Is every connection of the machine watched?
     pub everything: bool,
+    /// Is what is dialled watched by its dialler alone? Then the other end's process is not told where its port is not
+    /// watched.
+    pub one_face: bool,
+    /// Do the events come from a capture of one machine? Then there are connections that they do not show, and no
+    /// processes, so that only single connections can be found among them.
+    pub capture: bool,
 }
 
-/// The differences, one a line for people.
+/// The differences, one a line for people; and how many connections were compared.
 #[must_use]
-pub fn differences(items: &[Item], told: &[Told], terms: Terms<'_>) -> Vec<String> {
-    let mut found = Vec::new();
+pub fn differences(items: &[Item], told: &[Told], terms: Terms<'_>) -> (usize, Vec<String>) {
+    let (mut compared, mut found) = (0, Vec::new());
+    // By place in `told`: the requests that were driven on it.
+    let mut requests: BTreeMap<usize, u64> = BTreeMap::new();
+    let mut explained = BTreeSet::new();
     for item in items {
         for connection in &item.connections {
-            if connection.scope.as_deref() == Some("all") && !terms.everything {
+            let unwatched = connection.scope.as_deref() == Some("all") && !terms.everything;
+            if unwatched || (terms.capture && connection.connections == Count::Every) {
                 continue;
             }
-            for difference in connection.differences(told, terms) {
-                found.push(format!("{}: {difference}", item.name));
+            let fitting: Vec<_> = (0..told.len()).filter(|&at| connection.fits(told[at].last())).collect();
+            compared += fitting.len();
+            explained.extend(fitting.iter().copied());
+            if let (Count::One, [at]) = (connection.connections, &fitting[..]) {
+                *requests.entry(*at).or_default() += 1;
             }
+            let fitting: Vec<_> = fitting.into_iter().map(|at| &told[at]).collect();
+            let differences = connection.differences(&fitting, terms);
+            found.extend(differences.into_iter().map(|it| format!("{}: {it}", item.name)));
         }
     }
-    found
+    found.extend(requests.into_iter().filter_map(|(at, driven)| miscounted(&told[at], driven)));
+    if !terms.everything {
+        let rest = (0..told.len()).filter(|at| !explained.contains(at)).map(|at| &told[at]);
+        let bare = rest.filter(|told| is_of_cluster(told) && told.last().security() == "plaintext");
+        found.extend(bare.map(|told| format!("nothing driven was in the clear here: {}", told.line())));
+    }
+    (compared, found)
+}
+
+/// Were as many requests told as were driven?
+fn miscounted(told: &Told, driven: u64) -> Option<String> {
+    let closed = told.closed.first()?;
+    let number = |name: &str| closed.number(&format!("control_plane.http.{name}")).unwrap_or(0);
+    let open = ["missed_unknown", "stopped"];
+    let open = open.iter().any(|name| closed.at(&format!("control_plane.http.{name}")) == true);
+    let counted = number("requests") + number("missed");
+    (closed.security() == "plaintext" && !open && counted != driven)
+        .then(|| format!("{counted} requests told, {driven} were driven: {}", told.line()))
+}
+
+fn is_of_cluster(told: &Told) -> bool {
+    let client = told.last().end("source").map(|it| it.ip().to_string()).unwrap_or_default();
+    ["10.89.", "10.244.", "fd89:"].iter().any(|it| client.starts_with(it))
 }
 
 impl Connection {
-    fn differences(&self, told: &[Told], terms: Terms<'_>) -> Vec<String> {
-        let fitting: Vec<_> = told.iter().filter(|told| self.fits(told.last())).collect();
-        match (self.connections, fitting.len()) {
-            (_, 0) => return vec![format!("no event for {}", self.event)],
-            (Count::One, 1) | (Count::Every, _) => {}
-            (Count::One, many) => {
+    /// What is wrong with the connections that fit it.
+    fn differences(&self, fitting: &[&Told], terms: Terms<'_>) -> Vec<String> {
+        match (self.connections, fitting) {
+            (_, []) if terms.capture => Vec::new(),
+            (_, []) => vec![format!("no event for {}", self.event)],
+            (Count::One, [_, _, ..]) => {
                 let lines: Vec<_> = fitting.iter().map(|told| told.line()).collect();
-                return vec![format!("{many} connections fit {}:\n    {}", self.event, lines.join("\n    "))];
+                vec![format!("{} connections fit {}:\n    {}", lines.len(), self.event, lines.join("\n    "))]
             }
+            _ => fitting.iter().filter_map(|told| self.compare(told, terms)).collect(),
         }
-        fitting.into_iter().flat_map(|told| self.compare(told, terms)).collect()
     }
 
     /// Is this the connection, by its ends?
     fn fits(&self, event: &Event) -> bool {
-        let addresses = ["source", "destination"].into_iter().all(|end| {
-            let wanted = &self.event[end];
-            // What the event says was dialled, and where that is not seen, what it was translated to.
-            event.end(end).is_some_and(|seen| is(wanted, seen) || is(&wanted["nat"], seen))
-        });
+        let (source, destination) = (&self.event["source"], &self.event["destination"]);
+        let (Some(from), Some(to)) = (event.end("source"), event.end("destination")) else { return false };
+        // As the client dialled it, or as it arrives behind address translation: a capture may show the one or the other.
+        let addresses = (is(source, from) && is(destination, to))
+            || (is(translated(source), from) && is(translated(destination), to));
         let processes = ["client", "server"].into_iter().all(|end| {
-            let name = |value: &Value| value["control_plane"][end]["process"]["name"].as_str().map(String::from);
+            let name =
+                |value: &Value| value["control_plane"][end]["process"]["name"].as_str().map(String::from);
             match (self.connections, name(&self.event), name(&event.value)) {
                 (Count::Every, Some(wanted), Some(seen)) => seen == wanted,
                 _ => true,
@@ -135,13 +176,22 @@ impl Connection {
         if !self.is_the_other(told.last()) {
             for event in told.classified.iter().chain(&told.closed) {
                 leaves(&self.event, &mut String::new(), &mut |path, wanted| {
+                    let one_face =
+                        terms.one_face && event.number("control_plane.connection.faces") == Some(1);
+                    let process = path.contains(".process.")
+                        && (terms.capture || (one_face && path.starts_with("control_plane.server.")));
                     let address = path.starts_with("source.") || path.starts_with("destination.");
                     // What a connection was used for is known at its end.
                     let later = path == "control_plane.exposed" || path.starts_with("http.response");
                     let skipped = address
+                        || process
                         || terms.untold.iter().any(|name| path.starts_with(name))
                         || (later && event.action() != "connection-closed");
-                    let seen = event.at(path);
+                    let seen = seen(event, path);
+                    // After its verdict a connection is read no further, and says so.
+                    let skipped = skipped
+                        || (path.starts_with("http.response")
+                            && event.at("control_plane.http.stopped") == true);
                     if !skipped && !same(wanted, seen) {
                         wrong.push(format!("{} {path} is {seen}, the truth is {wanted}", event.action()));
                     }
@@ -152,12 +202,26 @@ impl Connection {
     }
 }
 
-/// Is this the wanted address? What is not said may be anything, but not everything.
+/// Is this the wanted address? What is not said may be anything.
 fn is(wanted: &Value, seen: SocketAddr) -> bool {
     let (ip, port) = (wanted["ip"].as_str(), wanted["port"].as_u64());
-    (ip.is_some() || port.is_some())
-        && ip.is_none_or(|ip| ip == seen.ip().to_string())
-        && port.is_none_or(|port| port == u64::from(seen.port()))
+    ip.is_none_or(|ip| ip == seen.ip().to_string()) && port.is_none_or(|port| port == u64::from(seen.port()))
+}
+
+/// The address behind translation; the plain one where there is none.
+fn translated(end: &Value) -> &Value {
+    if end["nat"].is_object() { &end["nat"] } else { end }
+}
+
+/// The value at a path. Who holds an accepted socket takes a moment to be found out; until then there is who opened it,
+/// and nobody in the cluster passes sockets on.
+fn seen<'a>(event: &'a Event, path: &str) -> &'a Value {
+    match path.split_once(".process.") {
+        Some((end, name)) if event.at(&format!("{end}.process")).is_null() => {
+            event.at(&format!("{end}.opened_by.{name}"))
+        }
+        _ => event.at(path),
+    }
 }
 
 fn same(wanted: &Value, seen: &Value) -> bool {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use observer_tests::daemon::{Daemon, Left};
-use observer_tests::ledger::{Told, connections};
+use observer_tests::ledger::connections;
 use observer_tests::schema::violations;
 use observer_tests::truth::{self, Item, Terms, UNTOLD};
 use observer_tests::world;
@@ -24,10 +24,13 @@ impl Cluster {
         command
     }
 
+    /// Puts one up in place of any other: the daemon is to see it come up.
     fn up(words: &[&str]) -> Self {
         let this = Self { xtask: std::env::var_os("OBSERVER_XTASK").unwrap().into() };
-        let done = this.command(&["up"]).args(words).stderr(Stdio::piped()).output().unwrap();
-        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        for mut command in [this.command(&["down"]), this.command(&[&["up"], words].concat())] {
+            let done = command.stderr(Stdio::piped()).output().unwrap();
+            assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        }
         this
     }
 
@@ -45,55 +48,67 @@ impl Drop for Cluster {
     }
 }
 
-/// Why there can be no cluster here.
-fn missing() -> Option<String> {
+/// Why there can be no such cluster here.
+fn missing(words: &[&str]) -> Option<String> {
     let Some(xtask) = std::env::var_os("OBSERVER_XTASK") else {
         return Some("OBSERVER_XTASK names no xtask, which puts the cluster up".into());
     };
-    let done = Command::new(xtask).args(["cluster", "ready"]).output().unwrap();
+    let done = Command::new(xtask).args(["cluster", "ready"]).args(words).output().unwrap();
     (!done.status.success()).then(|| String::from_utf8_lossy(&done.stderr).trim().into())
 }
 
-fn check(left: &Left, items: &[Item], terms: Terms<'_>) {
-    let told = connections(&left.events);
-    let mut wrong = truth::differences(items, &told, terms);
-    wrong.extend(incomplete(&told));
-    wrong.extend(left.events.iter().filter(|it| it.action() == "loss").map(|it| format!("lost: {}", it.value)));
-    let all: Vec<_> = left.events.iter().map(|it| it.value.to_string()).chain(left.words.clone()).collect();
-    for secret in items.iter().flat_map(|item| &item.secrets) {
-        wrong.extend(all.iter().filter(|line| line.contains(secret)).map(|line| format!("{secret} in {line}")));
-    }
-    println!("{} driven items, {} connections told, {} differences", items.len(), told.len(), wrong.len());
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    assert_eq!(violations(&left.events), Vec::<String>::new());
-}
-
-/// All of the cluster is on this machine: both ends of each of its connections are.
-fn incomplete(told: &[Told]) -> Vec<String> {
-    let ours = |told: &&Told| {
-        let client = told.last().end("source").map(|it| it.ip().to_string()).unwrap_or_default();
-        ["10.89.", "10.244.", "fd89:"].iter().any(|it| client.starts_with(it))
-    };
-    let lacks = |told: &&Told| {
-        ["client", "server"].iter().any(|end| {
-            let event = told.closed.last().unwrap_or(told.last());
-            event.text(&format!("control_plane.{end}.process.name")).is_empty()
-        })
-    };
-    told.iter().filter(ours).filter(lacks).map(|told| format!("a process is missing: {}", told.line())).collect()
-}
-
-#[test]
-fn every_driven_connection_is_told_once_as_its_ends_saw_it() {
-    let _world = world!();
-    if let Some(reason) = missing() {
+/// Puts a cluster up beside a daemon, drives it, and holds the events against what was driven.
+fn observe(watched: &[&str], cluster: &[&str], terms: Terms<'_>) {
+    if let Some(reason) = missing(cluster) {
         return skipped(reason);
     }
-    let daemon = Daemon::start(&[]);
-    let cluster = Cluster::up(&[]);
+    let daemon = Daemon::start(watched);
+    let cluster = Cluster::up(cluster);
     let items = cluster.drive();
     daemon.settle(Duration::from_secs(2), Duration::from_secs(30));
     let left = daemon.stop();
     drop(cluster);
-    check(&left, &items, Terms { untold: &UNTOLD, everything: false });
+    check(&left, &items, terms);
+}
+
+fn check(left: &Left, items: &[Item], terms: Terms<'_>) {
+    let told = connections(&left.events);
+    let (compared, mut wrong) = truth::differences(items, &told, terms);
+    wrong.extend(
+        left.events.iter().filter(|it| it.action() == "loss").map(|it| format!("lost: {}", it.value)),
+    );
+    let all: Vec<_> = left.events.iter().map(|it| it.value.to_string()).chain(left.words.clone()).collect();
+    for secret in items.iter().flat_map(|item| &item.secrets) {
+        wrong.extend(
+            all.iter().filter(|line| line.contains(secret)).map(|line| format!("{secret} in {line}")),
+        );
+    }
+    if !wrong.is_empty() {
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("cluster-events.jsonl");
+        let lines: Vec<_> = left.events.iter().map(|it| it.value.to_string()).collect();
+        std::fs::write(&file, lines.join("\n")).unwrap();
+        wrong.push(format!("all events are in {}", file.display()));
+    }
+    assert!(wrong.is_empty(), "of {compared} compared:\n{}", wrong.join("\n"));
+    assert!(compared > items.len(), "only {compared} connections were compared");
+    assert_eq!(violations(&left.events), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_watched_by_default_is_told_once_as_its_ends_saw_it() {
+    let _world = world!();
+    observe(&[], &[], Terms { untold: &UNTOLD, one_face: true, ..Terms::default() });
+}
+
+#[test]
+fn everything_is_told_once_as_its_ends_saw_it_where_everything_is_watched() {
+    let _world = world!();
+    let terms = Terms { untold: &UNTOLD, everything: true, ..Terms::default() };
+    observe(&["--scope", "all"], &["--proxy", "nftables"], terms);
+}
+
+#[test]
+fn what_the_agent_of_konnectivity_dials_is_told_as_if_the_api_server_did() {
+    let _world = world!();
+    observe(&[], &["--konnectivity"], Terms { untold: &UNTOLD, one_face: true, ..Terms::default() });
 }

@@ -84,7 +84,11 @@ impl Daemon {
                 bail!("{} ended ({status}). {}", self.name, last_words(&self.name));
             }
             if began.elapsed() > Duration::from_secs(60) {
-                bail!("after a minute it is not yet true that {} {what}. {}", self.name, last_words(&self.name));
+                bail!(
+                    "after a minute it is not yet true that {} {what}. {}",
+                    self.name,
+                    last_words(&self.name)
+                );
             }
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -9,6 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::state::Shape;
 use super::version::Version;
 use crate::process::{command, exists, output, run};
 use crate::workspace;
@@ -25,14 +26,23 @@ pub fn cache() -> PathBuf {
     workspace::target().join("cluster")
 }
 
-/// Is everything built that a cluster of this version is made of?
-pub fn is_built(version: Version) -> bool {
-    cache().join("bin").join(version.to_string()).exists() && cache().join("peer").exists()
+/// Is everything built that a cluster of this shape is made of?
+pub fn is_built(shape: Shape) -> bool {
+    let konnectivity = !shape.konnectivity || konnectivity_folder().exists();
+    kubernetes_folder(shape.version).exists() && konnectivity && cache().join("peer").exists()
+}
+
+fn kubernetes_folder(version: Version) -> PathBuf {
+    cache().join("bin").join(version.to_string())
+}
+
+fn konnectivity_folder() -> PathBuf {
+    cache().join("bin").join(format!("konnectivity-{KONNECTIVITY_VERSION}"))
 }
 
 /// The folder with Kubernetes' programs, built if they were not yet: eight minutes of two processors.
 pub fn kubernetes(version: Version) -> Result<PathBuf> {
-    let folder = cache().join("bin").join(version.to_string());
+    let folder = kubernetes_folder(version);
     if folder.exists() {
         return Ok(folder);
     }
@@ -63,7 +73,7 @@ pub fn kubernetes(version: Version) -> Result<PathBuf> {
 
 /// The folder with konnectivity's `proxy-server` and `proxy-agent`, built if they were not yet.
 pub fn konnectivity() -> Result<PathBuf> {
-    let folder = cache().join("bin").join(format!("konnectivity-{KONNECTIVITY_VERSION}"));
+    let folder = konnectivity_folder();
     if folder.exists() {
         return Ok(folder);
     }
@@ -103,7 +113,9 @@ pub fn peer() -> Result<PathBuf> {
 
 fn require_go() -> Result<()> {
     if !exists("go") {
-        bail!("the cluster is built with Go, which is not here; install version 1.24 or newer (https://go.dev/dl)");
+        bail!(
+            "the cluster is built with Go, which is not here; install version 1.24 or newer (https://go.dev/dl)"
+        );
     }
     Ok(())
 }
@@ -137,8 +149,10 @@ fn tools(imports: &[String]) -> String {
 
 /// A go.mod that requires Kubernetes, made from Kubernetes' own.
 fn module_file(theirs: &str, version: Version) -> Result<String> {
-    let language = theirs.lines().find(|line| line.starts_with("go ")).context("its go.mod names no language")?;
-    let mut text = format!("module cluster\n\n{language}\n\nrequire k8s.io/kubernetes v{version}\n\nreplace (\n");
+    let language =
+        theirs.lines().find(|line| line.starts_with("go ")).context("its go.mod names no language")?;
+    let mut text =
+        format!("module cluster\n\n{language}\n\nrequire k8s.io/kubernetes v{version}\n\nreplace (\n");
     for line in theirs.lines() {
         if let Some((name, place)) = line.trim().trim_start_matches("replace ").split_once(" => ")
             && place.starts_with("./staging/")
@@ -158,7 +172,10 @@ mod tests {
         let theirs = "module k8s.io/kubernetes\n\ngo 1.24.0\n\nreplace (\n\tk8s.io/api => ./staging/src/k8s.io/api\n\
                       \tother => other v1.0.0\n)\n";
         let ours = module_file(theirs, Version::DEFAULT).unwrap();
-        assert!(ours.contains("go 1.24.0\n") && ours.contains("require k8s.io/kubernetes v1.34.4\n"), "{ours}");
+        assert!(
+            ours.contains("go 1.24.0\n") && ours.contains("require k8s.io/kubernetes v1.34.4\n"),
+            "{ours}"
+        );
         assert!(ours.contains("\tk8s.io/api => k8s.io/api v0.34.4\n") && !ours.contains("other"), "{ours}");
         assert!(module_file("module x\n", Version::DEFAULT).is_err());
     }

@@ -42,7 +42,7 @@ pub enum Verb {
     Drive,
     /// Fail, and say why, unless `up` can put it up at once
     #[command(hide = true)]
-    Ready,
+    Ready(UpArgs),
     /// Take it down and leave nothing behind
     Down,
     /// The cluster's own kubectl, by an administrator outside
@@ -94,7 +94,7 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
             eprintln!("Next: `cargo xtask cluster drive`, `cargo xtask cluster kubectl get pods -A`.");
             Ok(())
         }
-        Verb::Ready => ready(),
+        Verb::Ready(args) => ready(Shape::of(args)),
         Verb::Drive => {
             become_root()?;
             drive::drive(running()?)
@@ -113,14 +113,23 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
     }
 }
 
-fn ready() -> Result<()> {
+fn ready(shape: Shape) -> Result<()> {
     if !is_root() {
         bail!("a cluster needs root");
     }
-    if !go::is_built(Version::DEFAULT) {
-        bail!("there is no cluster built; `cargo xtask cluster build`");
+    if !go::is_built(shape) {
+        bail!("this cluster is not built; `cargo xtask cluster build`");
     }
     Ok(())
+}
+
+/// Builds what the cluster tests put up; without Go, root or Debian's packages it says what is missing.
+pub fn prepare() -> Result<()> {
+    if !is_root() {
+        bail!("a cluster needs root");
+    }
+    let shape = Shape { version: Version::DEFAULT, proxy: Proxy::Iptables, konnectivity: true };
+    Parts::ensure(shape).map(drop)
 }
 
 fn running() -> Result<Shape> {

@@ -26,10 +26,8 @@ pub const OUTSIDE: Place = Place { name: "outside", number: 254, pods: None };
 /// etcd, the API server and the other parts of the control plane.
 pub const CONTROL_PLANE: Place = Place { name: "cp", number: 1, pods: None };
 /// The machines with pods.
-pub const WORKERS: [Place; 2] = [
-    Place { name: "node1", number: 2, pods: Some(1) },
-    Place { name: "node2", number: 3, pods: Some(2) },
-];
+pub const WORKERS: [Place; 2] =
+    [Place { name: "node1", number: 2, pods: Some(1) }, Place { name: "node2", number: 3, pods: Some(2) }];
 /// All machines that are plugged in.
 pub const MACHINES: [Place; 3] = [CONTROL_PLANE, WORKERS[0], WORKERS[1]];
 

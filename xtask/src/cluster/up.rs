@@ -112,7 +112,8 @@ fn populate(server: &mut Daemon, programs: &Path) -> Result<()> {
     control_plane::apply(programs, &objects)?;
     let wait = |condition: &str, what: &[&str]| {
         let mut wait = kubectl(programs);
-        output(wait.args(["wait", &format!("--for=condition={condition}"), "--timeout=60s"]).args(what)).map(drop)
+        output(wait.args(["wait", &format!("--for=condition={condition}"), "--timeout=60s"]).args(what))
+            .map(drop)
     };
     server.until("knows both nodes", || Ok(asks(&["get", "node", "node1", "node2"])))?;
     wait("Ready", &["node", "node1", "node2"])?;
@@ -121,6 +122,7 @@ fn populate(server: &mut Daemon, programs: &Path) -> Result<()> {
 }
 
 fn is_ready(programs: &Path) -> bool {
-    let answer = crate::process::answer(kubectl(programs).args(["get", "--raw", "/readyz", "--request-timeout=5s"]));
+    let answer =
+        crate::process::answer(kubectl(programs).args(["get", "--raw", "/readyz", "--request-timeout=5s"]));
     answer.is_some()
 }

@@ -23,6 +23,7 @@ pub fn run() -> Result<Tally> {
         };
         command.current_dir(&test.package);
         command.arg(format!("OBSERVER_BINARY={}", binary::path()?.display()));
+        command.arg(format!("OBSERVER_XTASK={}", std::env::current_exe()?.display()));
         // One at a time: they attach to the whole machine.
         command.arg(&test.file).arg("--test-threads=1").args(libtest::ARGS);
         tally.add(libtest::run(&mut command)?);

@@ -16,7 +16,7 @@ use crate::cargo::cargo;
 use crate::cli::TestArgs;
 use crate::process::{answer, command, run as run_command};
 use crate::setup::{self, Need};
-use crate::{binary, vm, workspace};
+use crate::{binary, cluster, vm, workspace};
 
 /// The kernel programs are compiled by another toolchain, never by the host's.
 const HOST: [&str; 3] = ["--workspace", "--exclude", "observer-ebpf"];
@@ -46,6 +46,16 @@ pub fn run(args: &TestArgs) -> ExitCode {
         println!("{} ({:.1} MB)", path.display(), std::fs::metadata(&path)?.len() as f64 / 1e6);
         built = true;
         Ok(Tally::one())
+    });
+    report.step("cluster: build", || {
+        if args.no_setup {
+            return Ok(Tally::skip("--no-setup"));
+        }
+        // A machine that cannot have a cluster is no failure of the project.
+        Ok(match cluster::prepare() {
+            Ok(()) => Tally::one(),
+            Err(error) => Tally::skip(format!("no cluster here: {error:#}")),
+        })
     });
     report.step("live tests", || {
         if built { live::run() } else { Ok(Tally::skip("there is no build with the kernel programs inside")) }

@@ -94,9 +94,13 @@ fn every_client(driver: &mut Driver, prefix: &str, server: &Server, path: &str) 
         .with("url.path", path)
         .with("http.response.status_code", 400)
         .exposed(&["authorization", "cookie", "query_credential"]);
-    Item::of(&format!("{prefix}-plain-http"), "plain HTTP with a bearer token, a cookie and a query token", &done)
-        .on(expect)
-        .tell();
+    Item::of(
+        &format!("{prefix}-plain-http"),
+        "plain HTTP with a bearer token, a cookie and a query token",
+        &done,
+    )
+    .on(expect)
+    .tell();
     Ok(())
 }
 
@@ -134,7 +138,12 @@ fn metrics(driver: &mut Driver) -> Result<()> {
     let servers = [
         ("kube-proxy-metrics", "kube-proxy", "kube-proxy-cp", "http://127.0.0.1:10249/metrics"),
         ("scheduler-metrics", "kube-scheduler", "kube-scheduler", "https://127.0.0.1:10259/metrics"),
-        ("controller-manager-metrics", "kube-controller", "kube-controller-manager", "https://127.0.0.1:10257/metrics"),
+        (
+            "controller-manager-metrics",
+            "kube-controller",
+            "kube-controller-manager",
+            "https://127.0.0.1:10257/metrics",
+        ),
         ("etcd-metrics", "etcd", "etcd", "http://127.0.0.1:2381/metrics"),
     ];
     for (name, program, group, url) in servers {

@@ -41,13 +41,7 @@ impl Driver {
         let listed = output(control_plane::kubectl(&programs).args(["get", "pods", "-o", "json"]))?;
         let listed: Value = serde_json::from_str(&listed)?;
         let pods = listed["items"].as_array().into_iter().flatten().map(Pod::of).collect::<Result<_>>()?;
-        Ok(Self {
-            shape,
-            outside: client(OUTSIDE)?,
-            inside: client(CONTROL_PLANE)?,
-            pods,
-            programs,
-        })
+        Ok(Self { shape, outside: client(OUTSIDE)?, inside: client(CONTROL_PLANE)?, pods, programs })
     }
 
     /// A pod by name.

@@ -28,8 +28,6 @@ impl Expect {
                 .with(&format!("{end}.port"), address.port())
         } else if let Ok(address) = address.parse::<IpAddr>() {
             self.with(&format!("{end}.ip"), address.to_string())
-        } else if let Some(port) = address.strip_prefix(':').and_then(|port| port.parse::<u16>().ok()) {
-            self.with(&format!("{end}.port"), port)
         } else {
             self
         }
@@ -174,7 +172,8 @@ mod tests {
     #[test]
     fn an_expectation_is_shaped_like_an_event() {
         let object = Object { kind: "pod", id: "http:web:8080" };
-        let expect = Expect::between("10.0.0.1:5", "[::ffff:10.0.0.2]:8080").plaintext().object(&object).every();
+        let expect =
+            Expect::between("10.0.0.1:5", "[::ffff:10.0.0.2]:8080").plaintext().object(&object).every();
         assert_eq!(
             expect.line(),
             json!({

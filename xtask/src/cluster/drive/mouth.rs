@@ -85,8 +85,9 @@ impl Done {
 
     /// What the pod that answered saw of the request.
     pub fn told(&self) -> Result<Value> {
-        serde_json::from_str(self.word("body"))
-            .with_context(|| format!("a pod did not answer: {}", serde_json::to_string(&self.0).unwrap_or_default()))
+        serde_json::from_str(self.word("body")).with_context(|| {
+            format!("a pod did not answer: {}", serde_json::to_string(&self.0).unwrap_or_default())
+        })
     }
 
     /// What is expected of its own connection.

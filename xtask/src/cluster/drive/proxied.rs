@@ -70,17 +70,27 @@ fn secrets(driver: &mut Driver) -> Result<()> {
     let url = object.url(&format!("page?{QUERY}"));
     let done = driver.by_token(&url, &json!({"Headers": {"Cookie": COOKIE}}))?;
     let expect = hop(driver, &done.told()?, object)?.exposed(&["cookie", "query_credential"]);
-    Item::of("pod-proxy-secrets", "GET through the proxy with a cookie, a query token and a bearer token", &done)
-        .on(driver.token_connection(&done))
-        .on(expect)
-        .tell();
+    Item::of(
+        "pod-proxy-secrets",
+        "GET through the proxy with a cookie, a query token and a bearer token",
+        &done,
+    )
+    .on(driver.token_connection(&done))
+    .on(expect)
+    .tell();
     Ok(())
 }
 
 /// Several objects, one after another: the client keeps its connection, and so does the API server where they are in the
 /// same place.
 fn kept_alive(driver: &mut Driver) -> Result<()> {
-    let objects = [("pod", "web"), ("pod", "http:web:8080"), ("service", "web:80"), ("service", "web:http"), ("pod", "web")];
+    let objects = [
+        ("pod", "web"),
+        ("pod", "http:web:8080"),
+        ("service", "web:80"),
+        ("service", "web:http"),
+        ("pod", "web"),
+    ];
     for (count, (kind, id)) in objects.into_iter().enumerate() {
         let object = Object { kind, id };
         let url = object.url(&format!("kept/{count}"));
@@ -131,10 +141,7 @@ fn nodes(driver: &mut Driver) -> Result<()> {
         } else {
             expect.plaintext().path(&object.path()).object(&object)
         };
-        Item::of(name, format!("GET {url}"), &done)
-            .on(driver.token_connection(&done))
-            .on(expect)
-            .tell();
+        Item::of(name, format!("GET {url}"), &done).on(driver.token_connection(&done)).on(expect).tell();
     }
     Ok(())
 }

@@ -36,13 +36,13 @@ pub fn to_kubelet(driver: &Driver, place: Place) -> Expect {
     expect.path("apiserver-to-kubelet").every()
 }
 
-/// A stream ends on the worker in plain HTTP, from the kubelet to the container runtime over loopback.
-fn to_runtime(place: Place) -> Expect {
-    let pid = |name: &str| groups::pid_of(&format!("{name}-{}", place.name));
+/// A stream ends on the worker in plain HTTP, from the kubelet to the container runtime over loopback. Every worker has the
+/// same addresses for that.
+fn to_runtime() -> Expect {
     Expect::between("127.0.0.1", "127.0.0.1")
         .plaintext()
-        .process("client", "kubelet", pid("kubelet"))
-        .process("server", "containerd", pid("containerd"))
+        .process("client", "kubelet", None)
+        .process("server", "containerd", None)
         .path("kubelet-to-runtime")
         .every()
         .unwatched()
@@ -62,7 +62,7 @@ fn exec(driver: &Driver, name: &str, environment: &[(&str, &str)]) -> Result<()>
     let said = crate::process::output(&mut exec)?;
     anyhow::ensure!(said.contains("pid"), "exec said {said}");
     let item = item(driver, name, "kubectl exec web", &start, &now()?);
-    item.on(to_runtime(WORKERS[0]).with("http.request.method", "POST")).tell();
+    item.on(to_runtime().with("http.request.method", "POST")).tell();
     Ok(())
 }
 
@@ -70,7 +70,7 @@ fn attach(driver: &Driver) -> Result<()> {
     let done = driver.kubectl_for(Duration::from_secs(2), &["attach", "web"])?;
     let word = |name: &str| done[name].as_str().unwrap_or_default().to_owned();
     let item = item(driver, "attach", "kubectl attach web, for two seconds", &word("start"), &word("end"));
-    item.on(to_runtime(WORKERS[0])).tell();
+    item.on(to_runtime()).tell();
     Ok(())
 }
 
@@ -88,9 +88,10 @@ fn port_forward(driver: &mut Driver) -> Result<()> {
     // From kubectl's listener, and at the other end from the runtime inside of the pod.
     let near = driver.outside.sign(done.connection()).process("server", "kubectl", Some(forward.id()));
     let runtime = groups::pid_of("containerd-node1");
-    let far = Expect::between(&word("peer"), &word("local")).plaintext().process("client", "containerd", runtime);
+    let far =
+        Expect::between(&word("peer"), &word("local")).plaintext().process("client", "containerd", runtime);
     let item = item(driver, "port-forward", "kubectl port-forward web, and GET /forwarded", &start, &now()?);
-    item.on(near.unwatched()).on(to_runtime(WORKERS[0])).on(far.unwatched()).tell();
+    item.on(near.unwatched()).on(to_runtime()).on(far.unwatched()).tell();
     Ok(())
 }
 
