@@ -117,26 +117,26 @@ pub fn tunnel_server(konnectivity: &Path) -> Result<Daemon> {
 }
 
 /// A command of the cluster's `kubectl`, by somebody outside.
-pub fn kubectl(programs: &Path) -> std::process::Command {
-    let mut command = OUTSIDE.command(programs.join("kubectl"));
+pub fn kubectl(programs: &Path) -> Result<std::process::Command> {
+    let mut command = OUTSIDE.client(programs.join("kubectl"))?;
     command.arg("--kubeconfig").arg(kubeconfig("admin"));
     // Where it remembers what the server offers.
     command.arg("--cache-dir").arg(state::file("kubectl"));
-    command
+    Ok(command)
 }
 
 /// Waits until the API server is ready to serve everything.
 pub fn ready(server: &mut Daemon, programs: &Path) -> Result<()> {
     server.listens(6443)?;
     server.until("is ready", || {
-        Ok(crate::process::answer(kubectl(programs).args(["get", "--raw", "/readyz"])).is_some())
+        Ok(crate::process::answer(kubectl(programs)?.args(["get", "--raw", "/readyz"])).is_some())
     })
 }
 
 /// Creates objects, retried until the server takes them all.
 pub fn apply(programs: &Path, objects: &str) -> Result<()> {
     use std::io::Write as _;
-    let mut create = kubectl(programs);
+    let mut create = kubectl(programs)?;
     create.args(["apply", "--validate=false", "-f", "-"]).stdin(std::process::Stdio::piped());
     let mut child = create.stdout(std::process::Stdio::null()).spawn()?;
     child.stdin.take().context("no pipe")?.write_all(objects.as_bytes())?;

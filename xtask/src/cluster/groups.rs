@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
@@ -93,6 +94,17 @@ fn below_pod(folder: &Path, uid: &str, found: &mut BTreeSet<u32>) {
             below_pod(&child, uid, found);
         }
     }
+}
+
+/// A command that is in the group of this name from its first moment, for what is started and waited for: should we be
+/// ended before it, `down` finds it.
+pub fn command_in(name: &str, words: Command) -> Result<Command> {
+    let mut command = command("sh");
+    command
+        .args(["-ec", &(enter(name)? + "exec \"$@\""), "sh"])
+        .arg(words.get_program())
+        .args(words.get_args());
+    Ok(command)
 }
 
 /// Ends every process that is in a group of ours, and removes the groups.

@@ -107,7 +107,7 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
         Verb::Kubectl { args } => {
             become_root()?;
             let shape = running()?;
-            let mut kubectl = control_plane::kubectl(&go::kubernetes(shape.version)?);
+            let mut kubectl = control_plane::kubectl(&go::kubernetes(shape.version)?)?;
             Err(kubectl.args(args).stdin(Stdio::inherit()).exec().into())
         }
     }

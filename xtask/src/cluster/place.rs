@@ -8,6 +8,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
+use super::groups;
 use crate::process::{command, run};
 
 /// A machine.
@@ -68,6 +69,11 @@ impl Place {
         let mut command = command("nsenter");
         command.arg(format!("--net=/run/netns/{}", self.namespace())).arg("--").arg(program);
         command
+    }
+
+    /// The same for what takes its time or waits for others, which `down` is to find.
+    pub fn client(self, program: impl AsRef<OsStr>) -> Result<Command> {
+        groups::command_in("clients", self.command(program))
     }
 
     fn ip(self, words: &str) -> Result<()> {

@@ -39,7 +39,7 @@ impl Parts {
 
 /// Puts it up; what was there before goes away, unless it is what is wanted.
 pub fn up(parts: &Parts, shape: Shape) -> Result<()> {
-    if Shape::running() == Some(shape) && is_ready(&parts.programs) {
+    if Shape::running() == Some(shape) && is_ready(&parts.programs)? {
         eprintln!("The cluster is up already.");
         return Ok(());
     }
@@ -99,8 +99,8 @@ fn own_node() -> Value {
 }
 
 fn populate(server: &mut Daemon, programs: &Path) -> Result<()> {
-    let asks = |words: &[&str]| crate::process::answer(kubectl(programs).args(words)).is_some();
-    server.until("has a default service account", || Ok(asks(&["get", "serviceaccount", "default"])))?;
+    let asks = |words: &[&str]| Ok(crate::process::answer(kubectl(programs)?.args(words)).is_some());
+    server.until("has a default service account", || asks(&["get", "serviceaccount", "default"]))?;
     let encoded = |name: &str| {
         let text = output(crate::process::command("base64").arg("-w0").arg(certificates::file(name)))?;
         Ok::<_, anyhow::Error>(text)
@@ -111,18 +111,18 @@ fn populate(server: &mut Daemon, programs: &Path) -> Result<()> {
         .replace("${KEY}", &encoded("web.key")?);
     control_plane::apply(programs, &objects)?;
     let wait = |condition: &str, what: &[&str]| {
-        let mut wait = kubectl(programs);
+        let mut wait = kubectl(programs)?;
         output(wait.args(["wait", &format!("--for=condition={condition}"), "--timeout=60s"]).args(what))
             .map(drop)
     };
-    server.until("knows both nodes", || Ok(asks(&["get", "node", "node1", "node2"])))?;
+    server.until("knows both nodes", || asks(&["get", "node", "node1", "node2"]))?;
     wait("Ready", &["node", "node1", "node2"])?;
     wait("Ready", &["pod", "--all"])?;
     wait("Available", &["apiservice", "v1.toys.example"])
 }
 
-fn is_ready(programs: &Path) -> bool {
-    let answer =
-        crate::process::answer(kubectl(programs).args(["get", "--raw", "/readyz", "--request-timeout=5s"]));
-    answer.is_some()
+fn is_ready(programs: &Path) -> Result<bool> {
+    let mut ask = kubectl(programs)?;
+    ask.args(["get", "--raw", "/readyz", "--request-timeout=5s"]);
+    Ok(crate::process::answer(&mut ask).is_some())
 }

@@ -25,7 +25,7 @@ pub fn drive(driver: &mut Driver) -> Result<()> {
 fn through_service(driver: &Driver, told: &Value, path: &str) -> Result<Expect> {
     let word = |name: &str| told[name].as_str().unwrap_or_default();
     let address =
-        output(&mut driver.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]))?;
+        output(&mut driver.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"])?)?;
     let pod = driver.pod("web")?;
     let local = word("local");
     let port = if local.ends_with(":8443") { 443 } else { 8444 };
@@ -56,7 +56,7 @@ fn webhook(driver: &mut Driver) -> Result<()> {
         .on(driver.token_connection(&done))
         .on(expect.with("tls.client.server_name", "web.default.svc"))
         .tell();
-    output(&mut driver.kubectl(&["delete", "configmap", &name])).map(drop)
+    output(&mut driver.kubectl(&["delete", "configmap", &name])?).map(drop)
 }
 
 fn aggregated(driver: &mut Driver) -> Result<()> {
@@ -74,7 +74,7 @@ fn aggregated(driver: &mut Driver) -> Result<()> {
 
 /// A pod dials the address of the service `kubernetes` with its own token.
 fn pod_to_server(driver: &mut Driver) -> Result<()> {
-    let token = output(&mut driver.kubectl(&["create", "token", "default"]))?;
+    let token = output(&mut driver.kubectl(&["create", "token", "default"])?)?;
     let (mut caller, pod) = (driver.in_pod("caller")?, driver.pod("caller")?.clone());
     let more = json!({
         "CA": "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt",

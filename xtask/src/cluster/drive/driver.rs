@@ -35,10 +35,10 @@ impl Driver {
     pub fn start(shape: Shape) -> Result<Self> {
         let (programs, peer) = (go::kubernetes(shape.version)?, go::cache().join("peer"));
         let client = |place: Place| {
-            let mut command = place.command(&peer);
+            let mut command = place.client(&peer)?;
             Mouth::start(command.arg("client").arg(format!("--password={ARGUMENT}")), false)
         };
-        let listed = output(control_plane::kubectl(&programs).args(["get", "pods", "-o", "json"]))?;
+        let listed = output(control_plane::kubectl(&programs)?.args(["get", "pods", "-o", "json"]))?;
         let listed: Value = serde_json::from_str(&listed)?;
         let pods = listed["items"].as_array().into_iter().flatten().map(Pod::of).collect::<Result<_>>()?;
         Ok(Self { shape, outside: client(OUTSIDE)?, inside: client(CONTROL_PLANE)?, pods, programs })
@@ -50,16 +50,16 @@ impl Driver {
     }
 
     /// A command of kubectl's.
-    pub fn kubectl(&self, words: &[&str]) -> Command {
-        let mut kubectl = control_plane::kubectl(&self.programs);
+    pub fn kubectl(&self, words: &[&str]) -> Result<Command> {
+        let mut kubectl = control_plane::kubectl(&self.programs)?;
         kubectl.args(words);
-        kubectl
+        Ok(kubectl)
     }
 
     /// A command of kubectl's that is ended after a while.
     pub fn kubectl_for(&self, time: Duration, words: &[&str]) -> Result<Value> {
         let start = now()?;
-        let mut child = self.kubectl(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let mut child = self.kubectl(words)?.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         std::thread::sleep(time);
         let ended = child.try_wait()?;
         child.kill()?;
@@ -69,7 +69,7 @@ impl Driver {
 
     /// A client in a pod.
     pub fn in_pod(&self, name: &str) -> Result<Mouth> {
-        Mouth::start(&mut self.kubectl(&["exec", "-i", name, "--", "/peer", "client"]), true)
+        Mouth::start(&mut self.kubectl(&["exec", "-i", name, "--", "/peer", "client"])?, true)
     }
 
     /// Who dials what the API server wants to reach: itself, or an agent for it. Its address and its program.

@@ -50,14 +50,14 @@ fn to_runtime() -> Expect {
 
 fn logs(driver: &Driver) -> Result<()> {
     let start = now()?;
-    crate::process::output(&mut driver.kubectl(&["logs", "web", "--tail=1"]))?;
+    crate::process::output(&mut driver.kubectl(&["logs", "web", "--tail=1"])?)?;
     item(driver, "logs", "kubectl logs web", &start, &now()?).tell();
     Ok(())
 }
 
 fn exec(driver: &Driver, name: &str, environment: &[(&str, &str)]) -> Result<()> {
     let start = now()?;
-    let mut exec = driver.kubectl(&["exec", "web", "--", "/peer", "client"]);
+    let mut exec = driver.kubectl(&["exec", "web", "--", "/peer", "client"])?;
     exec.envs(environment.iter().copied());
     let said = crate::process::output(&mut exec)?;
     anyhow::ensure!(said.contains("pid"), "exec said {said}");
@@ -77,7 +77,7 @@ fn attach(driver: &Driver) -> Result<()> {
 fn port_forward(driver: &mut Driver) -> Result<()> {
     let port = 18080;
     let start = now()?;
-    let mut forward = driver.kubectl(&["port-forward", "pod/web", &format!("{port}:8080")]);
+    let mut forward = driver.kubectl(&["port-forward", "pod/web", &format!("{port}:8080")])?;
     forward.stdout(std::process::Stdio::null());
     let mut forward = forward.spawn()?;
     let answered = through(driver, port);
