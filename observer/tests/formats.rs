@@ -244,9 +244,10 @@ fn a_live_pipe_is_told_as_it_flows() {
         let line = lines.recv_timeout(Duration::from_secs(30)).expect("told before the end of the pipe");
         assert!(line.contains("connection-classified"), "{line}");
         stdin.write_all(&capture[open..]).unwrap();
-        drop(stdin);
-        let line = lines.recv_timeout(Duration::from_secs(30)).unwrap();
+        let line =
+            lines.recv_timeout(Duration::from_secs(30)).expect("its end is told while nothing else comes");
         assert!(line.contains("connection-closed"), "{line}");
+        drop(stdin);
         assert!(child.wait().unwrap().success());
         reader.join().unwrap();
     }

@@ -245,3 +245,61 @@ fn leaves(value: &Value, path: &mut String, take: &mut dyn FnMut(&str, &Value)) 
         path.truncate(length);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::ledger::connections;
+
+    const TRUTH: &str = r#"{"item":"one","connections":[{"connections":"one","event":{
+        "source":{"ip":"10.89.0.1","port":5,"nat":{"ip":"10.89.0.1","port":6}},
+        "destination":{"ip":"10.96.0.9","port":443,"nat":{"ip":"10.244.1.2","port":8443}},
+        "control_plane":{"security":"server_tls","path":"apiserver-to-webhook"}}}]}"#;
+
+    fn told(source: u16, destination: (&str, u16), security: &str) -> Vec<Told> {
+        let event = |action: &str| Event {
+            value: json!({
+                "event": {"action": action},
+                "source": {"ip": "10.89.0.1", "port": source},
+                "destination": {"ip": destination.0, "port": destination.1},
+                "control_plane": {"security": security, "connection": {"id": format!("{source}")}},
+            }),
+            read: SystemTime::now(),
+        };
+        connections(&[event("connection-classified"), event("connection-closed")])
+    }
+
+    fn compared(told: &[Told], untold: &[&str]) -> (usize, Vec<String>) {
+        differences(&read(&TRUTH.replace('\n', " ")), told, Terms { untold, ..Terms::default() })
+    }
+
+    #[test]
+    fn a_connection_is_found_as_it_was_dialled_and_as_it_arrives_but_not_half_so() {
+        for (source, destination) in [(5, ("10.96.0.9", 443)), (6, ("10.244.1.2", 8443))] {
+            assert_eq!(compared(&told(source, destination, "server_tls"), &UNTOLD), (1, vec![]));
+        }
+        let (count, wrong) = compared(&told(5, ("10.244.1.2", 8443), "server_tls"), &UNTOLD);
+        assert!(count == 0 && wrong[0].contains("no event"), "{wrong:?}");
+    }
+
+    #[test]
+    fn a_wrong_verdict_is_a_difference_and_so_is_a_path_once_it_is_told() {
+        let right = ("10.96.0.9", 443);
+        let (_, wrong) = compared(&told(5, right, "tls"), &UNTOLD);
+        assert!(wrong[0].contains("control_plane.security is \"tls\""), "{wrong:?}");
+        let (_, wrong) = compared(&told(5, right, "server_tls"), &[]);
+        assert!(wrong[0].contains("control_plane.path is null"), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_nobody_drove_must_not_be_in_the_clear() {
+        let mut all = told(5, ("10.96.0.9", 443), "server_tls");
+        all.extend(told(7, ("10.244.1.2", 8080), "plaintext"));
+        let (_, wrong) = compared(&all, &UNTOLD);
+        assert!(wrong.len() == 1 && wrong[0].contains("nothing driven"), "{wrong:?}");
+    }
+}

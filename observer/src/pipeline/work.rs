@@ -10,6 +10,10 @@ use crate::source::pcap::Block;
 /// How far the capture's time moves on before the shards are told: the grain of every deadline in a replay.
 const GRAIN: Duration = Duration::from_millis(100);
 
+/// How far the capture's time moves on when a pipe is quiet, once: enough for what has ended to be told. No further,
+/// because packets may still lie in the buffers before the pipe, and a deadline that passed without them would be wrong.
+const QUIET: Duration = Duration::from_millis(1200);
+
 /// The place of a shard that another thread has.
 const NOWHERE: u8 = u8::MAX;
 
@@ -48,6 +52,8 @@ enum Bytes {
 #[derive(Debug, Default)]
 pub(super) struct Clock {
     told: Timestamp,
+    /// When the latest packet was captured.
+    latest: Timestamp,
 }
 
 /// The place of a finding in the order of the whole capture: index of the packet, behind (0) or at (1) a tick, shard.
@@ -81,6 +87,7 @@ impl<R> Work<R> {
         self.ticks.clear();
         self.joined.clear();
         for (packet, at) in self.block.packets().iter().zip(0..) {
+            clock.latest = clock.latest.max(packet.time);
             if packet.time >= clock.told + GRAIN {
                 clock.told = packet.time;
                 self.ticks.push((at, packet.time));
@@ -96,6 +103,11 @@ impl<R> Work<R> {
                 }
             };
             self.routed.push(Routed { at, shard, bytes, read });
+        }
+        let after = clock.latest + QUIET;
+        if self.block.is_quiet() && clock.latest > Timestamp::default() && after > clock.told {
+            clock.told = after;
+            self.ticks.push((0, after));
         }
     }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"sync"
 	"syscall"
 )
@@ -14,6 +15,8 @@ import (
 func main() {
 	words := append(os.Args[1:], "", "", "")
 	switch words[0] {
+	case "become":
+		become(os.Args[2:])
 	case "pause":
 		pause()
 	case "web":
@@ -25,9 +28,22 @@ func main() {
 	case "image":
 		image(words[1], words[2])
 	default:
-		fmt.Fprintln(os.Stderr, "peer pause | web | client | pki FOLDER | image FILE NAME")
+		fmt.Fprintln(os.Stderr, "peer become PROGRAM… | pause | web | client | pki FOLDER | image FILE NAME")
 		os.Exit(2)
 	}
+}
+
+// become turns into another program, which has nothing open of what we were started with but the three usual files: a lock
+// or a pipe of whoever put the cluster up must not stay with it for as long as the cluster is there.
+func become(words []string) {
+	open, err := os.ReadDir("/proc/self/fd")
+	fail(err)
+	for _, it := range open {
+		if fd, err := strconv.Atoi(it.Name()); err == nil && fd > 2 {
+			syscall.CloseOnExec(fd)
+		}
+	}
+	fail(syscall.Exec(words[0], words, os.Environ()))
 }
 
 // pause holds a pod's namespaces. As the first process of the pod it also takes in what others leave behind.

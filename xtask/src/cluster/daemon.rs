@@ -52,7 +52,8 @@ impl Daemon {
         if !setting.mounts.is_empty() {
             command.args(["unshare", "--mount", "--propagation", "private", "--"]);
         }
-        command.args(["sh", "-ec", &script, "sh"]).args(words).current_dir("/");
+        command.args(["sh", "-ec", &script, "sh"]).arg(cache().join("peer")).arg("become").args(words);
+        command.current_dir("/");
         command.env_clear().env("PATH", path(setting.path.as_deref())).env("HOME", "/root");
         // In a group of its own it does not end with the terminal that started it.
         command.stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log).process_group(0);

@@ -14,11 +14,12 @@ pub struct Block {
     pub(super) bytes: Vec<u8>,
     pub(super) packets: Vec<Packet>,
     pub(super) first: u64,
+    pub(super) quiet: bool,
 }
 
 impl Default for Block {
     fn default() -> Self {
-        Self { bytes: vec![0; READ], packets: Vec::new(), first: 0 }
+        Self { bytes: vec![0; READ], packets: Vec::new(), first: 0, quiet: false }
     }
 }
 
@@ -39,6 +40,12 @@ impl Block {
     #[must_use]
     pub fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
         self.bytes.get(range)
+    }
+
+    /// Whether nothing came from a pipe for a second.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.quiet
     }
 
     /// How many packets of the capture lie before this block.

@@ -2,19 +2,22 @@
 
 use core::sync::atomic::{AtomicU64, Ordering};
 use std::fs::File;
-use std::io::{self, BufReader, Cursor, IsTerminal, Read};
+use std::io::{self, BufReader, Cursor, ErrorKind, IsTerminal, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
 use flate2::read::MultiGzDecoder;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::open_error::OpenError;
 use super::zstd::Zstd;
 
 /// Bytes that are read of a packed file at once.
 const PACKED_READ: usize = 1 << 17;
+
+/// A pipe from which nothing came for so long is quiet: the reading of it says so, as an error of the kind `TimedOut`.
+const QUIET: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
 
 /// How a capture's bytes are packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +76,11 @@ impl Input {
         }
         let live = !metadata.is_file();
         let position = Arc::new(AtomicU64::new(0));
-        let mut source = Source { file, wake: wake.filter(|_| live), position: Arc::clone(&position) };
+        let mut source =
+            Source { file, tells_quiet: false, wake: wake.filter(|_| live), position: Arc::clone(&position) };
         let magic = begin(&mut source)?;
         let packing = Packing::sniff(&magic);
+        source.tells_quiet = packing == Packing::Plain;
         let source = Cursor::new(magic).chain(source);
         let reader: Box<dyn Read + Send> = match packing {
             Packing::Plain => Box::new(source),
@@ -95,6 +100,8 @@ fn begin(source: &mut Source) -> Result<Vec<u8>, OpenError> {
 
 struct Source {
     file: File,
+    /// Whether it is told when nothing comes; decoders would lose their place by it.
+    tells_quiet: bool,
     /// Readable when a live input is to end.
     wake: Option<OwnedFd>,
     position: Arc<AtomicU64>,
@@ -104,7 +111,9 @@ impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(wake) = &self.wake {
             let mut fds = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
-            poll(&mut fds, None)?;
+            if poll(&mut fds, self.tells_quiet.then_some(&QUIET))? == 0 {
+                return Err(ErrorKind::TimedOut.into());
+            }
             if !fds[1].revents().is_empty() {
                 return Ok(0);
             }

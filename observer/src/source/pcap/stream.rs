@@ -24,6 +24,8 @@ pub struct Stream {
     /// Packets read so far.
     count: u64,
     state: State,
+    /// Nothing came for a while.
+    quiet: bool,
 }
 
 enum State {
@@ -46,6 +48,7 @@ impl Stream {
             carried: Vec::new(),
             count: 0,
             state: State::Reading,
+            quiet: false,
         })
     }
 
@@ -87,12 +90,13 @@ impl Stream {
     }
 
     /// Fills `block` with the next packets; false when there are none left. A pipe's packets come as soon as they
-    /// are there, a file's by the megabyte.
+    /// are there, a file's by the megabyte. A pipe that is quiet gives a block without packets each second.
     ///
     /// # Errors
     /// Once, after the last packet that could be read, if the capture does not end as it should.
     pub fn fill(&mut self, block: &mut Block) -> Result<bool, ReadError> {
         block.packets.clear();
+        block.quiet = false;
         block.first = self.count;
         let mut filled = self.carried.len();
         if block.bytes.len() < filled {
@@ -122,6 +126,12 @@ impl Stream {
                 }
             };
             let rest = filled - taken;
+            if self.quiet && block.packets.is_empty() {
+                self.quiet = false;
+                block.quiet = true;
+                self.carried.extend_from_slice(bytes.get(taken..).unwrap_or_default());
+                return Ok(true);
+            }
             if let State::Ended = self.state {
                 if let Err(damage) = self.capture.finish(rest) {
                     self.state = State::Failed(ReadError::damage(damage, self.input.packing));
@@ -159,6 +169,10 @@ impl Stream {
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::TimedOut && self.input.live => {
+                    self.quiet = true;
+                    return;
+                }
                 Err(error) => {
                     let position = self.input.position.load(Ordering::Relaxed);
                     let unpacked = self.capture.offset() + *filled as u64;
