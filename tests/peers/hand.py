@@ -64,6 +64,15 @@ def wait():
     sys.stdin.read()
 
 
+def end_with_the_test():
+    """Children outlive whoever made them, but not the test: its end of standard input is closed then."""
+    def watch():
+        wait()
+        os._exit(0)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def listen_fds(port):
     """An init system: it listens, keeps the listener, and starts the service with it (sd_listen_fds(3))."""
     server = listener(port)
@@ -77,6 +86,7 @@ def listen_fds(port):
 
 
 def service(opener):
+    end_with_the_test()
     server = socket.socket(fileno=3)
     say(ready=True)
     while True:
@@ -89,6 +99,7 @@ def inetd(port, how):
     server = listener(port)
     opener = os.getpid()
     say(ready=True)
+    end_with_the_test()
     while True:
         conn, _ = server.accept()
         if os.fork() == 0:
@@ -111,6 +122,7 @@ def workers(port, count):
     opener = os.getpid()
     for _ in range(int(count)):
         if os.fork() == 0:
+            end_with_the_test()
             while True:
                 serve(server.accept()[0], opener)
     say(ready=True)
@@ -124,6 +136,7 @@ def orphaned(port):
     opener = os.getpid()
     out, into = os.pipe()
     if os.fork() == 0:
+        end_with_the_test()
         os.read(out, 1)
         say(ready=True, opened_by=opener, pid=os.getpid())
         while True:
