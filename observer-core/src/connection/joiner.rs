@@ -38,7 +38,7 @@ pub struct JoinerLimits {
     /// How long a verdict waits for the other face to become known. Zero where both faces are always known before the
     /// first byte (a capture).
     pub hold: Duration,
-    /// How long a connection with one closed face waits for the other face to close.
+    /// How long a connection with one closed face waits for the other face to close, and for who held it last.
     pub close: Duration,
     /// Connections at one time; beyond it, ends that wait for the other end are told as they are. Open connections are
     /// bounded by the engine.
@@ -142,12 +142,25 @@ impl Joiner {
                     self.owner_known(index, out);
                 }
             }
-            Report::Holder { key, party } => {
+            Report::Holder { key, party, last } => {
                 if let Some(&index) = self.faces.get(&key)
                     && let Some(known) = self.connections.value(index)
                 {
                     known.holder(key, *party, &mut self.parties);
+                    let face = known.face(key).filter(|_| last);
+                    let closed = face.is_some_and(|face| {
+                        face.asked = false;
+                        face.closed
+                    });
                     self.owner_known(index, out);
+                    if closed {
+                        self.close_if_due(key, out);
+                    }
+                }
+            }
+            Report::Released(key) => {
+                if let Some(face) = self.known(key).and_then(|known| known.face(key)) {
+                    face.asked = true;
                 }
             }
             Report::Passed { key, time, left, seq, ack } => {
@@ -451,7 +464,7 @@ impl Joiner {
     fn close_if_due(&mut self, key: FaceKey, out: &mut impl FnMut(Event)) {
         let Some(&index) = self.faces.get(&key) else { return };
         let Some(known) = self.connections.value(index) else { return };
-        if known.all_closed() {
+        if known.is_over() {
             // A server's face can become known after the client's has closed, if at all; where a verdict may be held
             // back for the other face, so must the end be.
             if self.limits.hold.is_zero() || known.faces.len() > 1 {
@@ -786,12 +799,40 @@ mod tests {
     }
 
     #[test]
+    fn an_end_waits_a_while_for_who_held_it_last() {
+        for answered in [true, false] {
+            let mut bench = Bench::new(LIVE);
+            bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+            bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+            bench.numbers(1, 7, 8);
+            bench.numbers(2, 7, 8);
+            bench.classify(1, 10, plain());
+            bench.advance(20);
+            bench.report(Report::Released(FaceKey(2)));
+            bench.close(1, 30, 1);
+            bench.close(2, 30, 1);
+            bench.advance(200);
+            assert_eq!(bench.events.len(), 1, "it waits");
+            if answered {
+                let holder = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
+                let party = Box::new(Party { process: Some(holder), ..Party::default() });
+                bench.report(Report::Holder { key: FaceKey(2), party, last: true });
+            } else {
+                bench.advance(530);
+            }
+            assert_eq!(bench.actions(), BOTH);
+            let pid = bench.events[1].control_plane.server.as_ref().unwrap().process.as_ref().unwrap().pid;
+            assert_eq!(pid, if answered { 9 } else { 2 });
+        }
+    }
+
+    #[test]
     fn the_holder_of_an_accepted_socket_stands_beside_its_opener() {
         let mut bench = Bench::new(LIVE);
         bench.open(1, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
         let holder = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
         let party = Box::new(Party { process: Some(holder), ..Party::default() });
-        bench.report(Report::Holder { key: FaceKey(1), party });
+        bench.report(Report::Holder { key: FaceKey(1), party, last: false });
         bench.classify(1, 10, plain());
         bench.advance(20);
         let server = bench.events[0].control_plane.server.as_ref().unwrap();

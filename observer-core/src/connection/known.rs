@@ -36,6 +36,8 @@ pub(super) struct FaceView {
     pub(super) server: SocketAddr,
     pub(super) classified: bool,
     pub(super) closed: bool,
+    /// Who held it last is being looked up.
+    pub(super) asked: bool,
 }
 
 /// How a face's end told it.
@@ -117,6 +119,7 @@ impl Known {
             server: opened.tuple.server,
             classified: false,
             closed: false,
+            asked: false,
         });
         if let Some(party) = opened.party {
             self.party(opened.key, *party, parties);
@@ -276,8 +279,9 @@ impl Known {
         self.missing = sum(self.missing, missing);
     }
 
-    pub(super) fn all_closed(&self) -> bool {
-        self.faces.iter().all(|face| face.closed)
+    /// Whether there is nothing left to wait for.
+    pub(super) fn is_over(&self) -> bool {
+        self.faces.iter().all(|face| face.closed && !face.asked)
     }
 }
 

@@ -201,7 +201,11 @@ pub enum Input<'a> {
         key: FaceKey,
         /// The holder.
         party: Box<Party>,
+        /// Whether it answers [`Input::Released`].
+        last: bool,
     },
+    /// A face's local end was let go, and who held it last is being looked up.
+    Released(FaceKey),
     /// Two faces without a handshake are the two ends of one connection, or may be.
     Ends {
         /// One.

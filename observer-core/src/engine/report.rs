@@ -58,6 +58,8 @@ pub enum Report {
         key: FaceKey,
         /// The holder.
         party: Box<Party>,
+        /// Whether it answers [`Report::Released`].
+        last: bool,
     },
     /// Who is at the other end of a face, which is on another node.
     Peer {
@@ -66,6 +68,8 @@ pub enum Report {
         /// The other end's owner.
         party: Box<Party>,
     },
+    /// A face's local end was let go, and who held it last is being looked up.
+    Released(FaceKey),
     /// The verdict on a face stands, or its time is up.
     Classified {
         /// Which face.

@@ -119,8 +119,12 @@ impl Engine {
                 out(Report::Party { key, party });
                 self.index.contains_key(&key)
             }
-            Input::Holder { key, party } => {
-                out(Report::Holder { key, party });
+            Input::Holder { key, party, last } => {
+                out(Report::Holder { key, party, last });
+                self.index.contains_key(&key)
+            }
+            Input::Released(key) => {
+                out(Report::Released(key));
                 self.index.contains_key(&key)
             }
             Input::Ends { one, other, certain } => {

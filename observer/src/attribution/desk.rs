@@ -63,8 +63,10 @@ pub enum Question {
 pub enum Answer {
     /// Who opened it.
     Opened(FaceKey, Party),
-    /// Who holds it, or held it last; or why that is not known.
+    /// Who holds it now, or why that is not known.
     Holder(FaceKey, Party),
+    /// Who held it last.
+    Released(FaceKey, Party),
 }
 
 /// The queue of questions is full (or its thread is gone): the question was not taken and has to be counted.
@@ -182,10 +184,11 @@ impl<S: Sockets> Clerk<S> {
                 self.under_way.remove(&key);
                 let mut party = self.owners.caller(&claim);
                 if party.missing == Some("kernel_thread") {
-                    return Ok(());
+                    // It let go on behalf of somebody: nothing new.
+                    party = Party::default();
                 }
                 party.netns = None;
-                self.answers.send(Answer::Holder(key, party)).map_err(|_| Over)
+                self.answers.send(Answer::Released(key, party)).map_err(|_| Over)
             }
         }
     }
@@ -352,7 +355,7 @@ mod tests {
         let holders: Vec<u32> = answers
             .iter()
             .filter_map(|answer| match answer {
-                Answer::Holder(_, party) => Some(pid(&party)),
+                Answer::Holder(_, party) | Answer::Released(_, party) => Some(pid(&party)),
                 Answer::Opened(..) => None,
             })
             .collect();

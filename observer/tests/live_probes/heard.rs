@@ -92,7 +92,11 @@ impl Hear for Ear {
                     payload: segment.payload.to_vec(),
                 });
             }
-            Input::Party { .. } | Input::Holder { .. } | Input::Ends { .. } | Input::Reversed(_) => {}
+            Input::Party { .. }
+            | Input::Holder { .. }
+            | Input::Released(_)
+            | Input::Ends { .. }
+            | Input::Reversed(_) => {}
             Input::Closed(closed) => log.closed.push(closed),
             Input::Lost(lost) => log.lost.push(lost),
         }

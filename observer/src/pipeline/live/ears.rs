@@ -69,10 +69,13 @@ impl State {
 }
 
 impl Ears {
-    fn ask(&self, question: Question) {
-        if self.desk.ask(question).is_err() {
+    /// Whether it will be answered; counted if not.
+    fn ask(&self, question: Question) -> bool {
+        let asked = self.desk.ask(question).is_ok();
+        if !asked {
             Counts::add(&self.counts.owners_not_asked, 1);
         }
+        asked
     }
 
     fn feed(&mut self, input: Input<'_>) {
@@ -103,7 +106,8 @@ impl Ears {
         while let Ok(answer) = self.answers.try_recv() {
             self.feed(match answer {
                 Answer::Opened(key, party) => Input::Party { key, party: Box::new(party) },
-                Answer::Holder(key, party) => Input::Holder { key, party: Box::new(party) },
+                Answer::Holder(key, party) => Input::Holder { key, party: Box::new(party), last: false },
+                Answer::Released(key, party) => Input::Holder { key, party: Box::new(party), last: true },
             });
         }
     }
@@ -204,7 +208,9 @@ impl Hear for Ears {
 
     fn released(&mut self, key: FaceKey, tgid: u32, time: Timestamp) {
         let claim = Claim { tgid, called_at: self.state.boot_time(time), ..Claim::default() };
-        self.ask(Question::Released { key, claim });
+        if self.ask(Question::Released { key, claim }) {
+            self.feed(Input::Released(key));
+        }
     }
 
     fn input(&mut self, input: Input<'_>) {

@@ -30,7 +30,11 @@ impl Hear for Log {
             Input::Segment { direction, segment, .. } => {
                 self.segments.push((direction, segment.flags.0, segment.seq));
             }
-            Input::Party { .. } | Input::Holder { .. } | Input::Ends { .. } | Input::Reversed(_) => {}
+            Input::Party { .. }
+            | Input::Holder { .. }
+            | Input::Released(_)
+            | Input::Ends { .. }
+            | Input::Reversed(_) => {}
         }
     }
 }
