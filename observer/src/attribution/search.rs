@@ -23,7 +23,7 @@ const ROUND: usize = 1024;
 /// Listeners whose holders are remembered, and holders of each.
 const LISTENERS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
 const HOLDERS: usize = 16;
-/// When a socket that no program has accepted is looked at again.
+/// When a socket that no program has accepted, or that was not reached, is looked at again.
 const PATIENCE: [u64; 6] = [2, 10, 50, 250, 1000, 5000];
 /// When a socket that was found is looked at once more: it may be handed on after it was accepted.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -43,7 +43,7 @@ pub(super) struct Finding {
 struct Wanted {
     sought: Sought,
     due: Instant,
-    /// How often it was looked at without being accepted.
+    /// How often it was looked at in vain.
     tries: usize,
     /// Whether its holder was named once.
     named: bool,
@@ -115,9 +115,12 @@ impl<S: Sockets> Search<S> {
         for (wanted, found) in due.into_iter().zip(found) {
             match found {
                 Found::At { netns, inode } => held.push((wanted, netns, inode)),
-                Found::NotAccepted { netns } => self.not_accepted(wanted, netns, now, &mut tell),
+                Found::NotAccepted { netns } => {
+                    self.later(wanted, Some(netns), "not_accepted_or_closed", now, &mut tell);
+                }
                 Found::Gone => tell(nobody(&wanted, None, "not_accepted_or_closed")),
-                Found::Unreached => tell(nobody(&wanted, None, "namespace_not_reached")),
+                // What stood for its namespace may have gone, and something else stand for it.
+                Found::Unreached => self.later(wanted, None, "namespace_not_reached", now, &mut tell),
             }
         }
         let unfound = self.ask(held, |search, wanted| search.probable(wanted), now, &mut tell);
@@ -196,14 +199,22 @@ impl<S: Sockets> Search<S> {
         }
     }
 
-    fn not_accepted(&mut self, mut wanted: Wanted, netns: u32, now: Instant, tell: &mut impl FnMut(Finding)) {
+    /// Looks again later, or says why no holder was found.
+    fn later(
+        &mut self,
+        mut wanted: Wanted,
+        netns: Option<u32>,
+        missing: &'static str,
+        now: Instant,
+        tell: &mut impl FnMut(Finding),
+    ) {
         match PATIENCE.get(wanted.tries) {
             Some(patience) if !wanted.named => {
                 wanted.tries += 1;
                 wanted.due = now + Duration::from_millis(*patience);
                 self.wanted.push_back(wanted);
             }
-            _ => tell(nobody(&wanted, Some(netns), "not_accepted_or_closed")),
+            _ => tell(nobody(&wanted, netns, missing)),
         }
     }
 
@@ -277,7 +288,7 @@ mod tests {
         let places = Places::new(&[(1, Found::At { netns: 9, inode: 100 }), (2, Found::Unreached)]);
         let asked = [places.sought(1, 5), places.sought(2, 5)];
         let told = story(&fake, &places, &asked);
-        assert_eq!(told, [(2, 0, Some("namespace_not_reached")), (1, 0, Some("holder_not_found"))]);
+        assert_eq!(told, [(1, 0, Some("holder_not_found")), (2, 0, Some("namespace_not_reached"))]);
     }
 
     #[test]

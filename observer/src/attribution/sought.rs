@@ -49,6 +49,6 @@ pub trait Sockets: Send + 'static {
     /// Where each of them is, in their order.
     fn find(&mut self, sought: &[Sought]) -> Vec<Found>;
 
-    /// Inode of the network namespace with this cookie, if it is known or is that of the process `hint`.
+    /// Inode of the network namespace with this cookie, if it can be found; it probably is that of the process `hint`.
     fn netns(&mut self, cookie: u64, hint: u32) -> Option<u32>;
 }

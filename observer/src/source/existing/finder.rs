@@ -37,7 +37,7 @@ impl Finder {
 
 impl Sockets for Finder {
     fn netns(&mut self, cookie: u64, hint: u32) -> Option<u32> {
-        self.spaces.by_cookie(cookie, hint, false).map(|namespace| namespace.inode)
+        self.spaces.by_cookie(cookie, hint).map(|namespace| namespace.inode)
     }
 
     fn find(&mut self, sought: &[Sought]) -> Vec<Found> {
@@ -63,7 +63,7 @@ impl Sockets for Finder {
         }
         for (space, places) in by_space {
             let hint = places.first().and_then(|at| sought.get(*at)).map_or(0, |socket| socket.hint);
-            let Some(namespace) = self.spaces.by_cookie(space, hint, true).cloned() else { continue };
+            let Some(namespace) = self.spaces.by_cookie(space, hint).cloned() else { continue };
             let here: Vec<&Sought> = places.iter().filter_map(|at| sought.get(*at)).collect();
             match Self::in_space(&namespace, Some(space), &here) {
                 Ok(answers) => {

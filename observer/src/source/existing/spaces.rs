@@ -28,18 +28,18 @@ impl Spaces {
         Self { roots, by_cookie: HashMap::new(), entered: HashSet::new(), looked: None }
     }
 
-    /// The namespace with this cookie. One that is not known is looked for where the process `hint` is, and only if
-    /// `thoroughly` everywhere else; that enters every namespace once and is done at most once a second.
-    pub(crate) fn by_cookie(&mut self, cookie: u64, hint: u32, thoroughly: bool) -> Option<&Namespace> {
-        if !self.by_cookie.contains_key(&cookie)
-            && let Some(namespace) = Namespace::of_process(&self.roots, hint)
-            && !self.entered.contains(&namespace.inode)
-        {
-            self.learn(namespace);
+    /// The namespace with this cookie. One that is not known is looked for where the process `hint` is, then where one of
+    /// its threads is, and at last everywhere; that enters every namespace and is done at most once a second.
+    pub(crate) fn by_cookie(&mut self, cookie: u64, hint: u32) -> Option<&Namespace> {
+        if !self.by_cookie.contains_key(&cookie) {
+            let process = Namespace::of_process(&self.roots, hint);
+            self.learn_new(process);
         }
-        if thoroughly
-            && !self.by_cookie.contains_key(&cookie)
-            && self.looked.is_none_or(|looked| looked.elapsed() >= PAUSE)
+        if !self.by_cookie.contains_key(&cookie) {
+            let threads = Namespace::of_threads(&self.roots, hint);
+            self.learn_new(threads);
+        }
+        if !self.by_cookie.contains_key(&cookie) && self.looked.is_none_or(|looked| looked.elapsed() >= PAUSE)
         {
             self.looked = Some(Instant::now());
             for namespace in self.likely(hint) {
@@ -70,6 +70,14 @@ impl Spaces {
 
     fn all(&self) -> Vec<Namespace> {
         Namespace::all(&self.roots).map(|(all, _)| all).unwrap_or_default()
+    }
+
+    fn learn_new(&mut self, namespaces: impl IntoIterator<Item = Namespace>) {
+        for namespace in namespaces {
+            if !self.entered.contains(&namespace.inode) {
+                self.learn(namespace);
+            }
+        }
     }
 
     fn learn(&mut self, namespace: Namespace) {
