@@ -74,27 +74,60 @@ fn uploads(near: &Netns, far: &Netns, host: &str, port: u16, (requests, body): (
     let (account, told) = told(server, daemon, port);
     let event = &told.closed[0];
     assert_eq!(account.requests, Some(u64::from(requests)));
-    assert_eq!(event.number("control_plane.http.requests"), account.requests, "{}", event.value);
-    assert!(!missed(event), "{}", event.value);
-    println!("measured: {requests} requests with bodies of {body} bytes over {host}: each was read");
+    // At full speed a body can be over before anybody could say from where on requests are wanted again: `differences` has
+    // made sure that what was missed is told.
+    let read = event.number("control_plane.http.requests").unwrap();
+    println!(
+        "measured: {read} of {requests} requests read with bodies of {body} bytes over {host}, missed: {}",
+        missed(event)
+    );
+    assert!(read == u64::from(requests) || missed(event), "{}", event.value);
 }
 
 #[test]
-fn every_head_behind_large_bodies_is_read_on_one_node() {
+fn heads_behind_large_bodies_are_read_or_told_as_missed_on_one_node() {
     let place = Netns::new();
     uploads(&place, &place, "127.0.0.1", PORTS.start, (12, 30_000_000));
 }
 
 #[test]
-fn every_head_behind_large_bodies_is_read_over_a_cable() {
+fn heads_behind_large_bodies_are_read_or_told_as_missed_over_a_cable() {
     let (near, far) = Netns::pair();
     uploads(&near, &far, "10.77.0.2", PORTS.start + 1, (12, 30_000_000));
 }
 
 #[test]
-fn every_head_behind_bodies_of_middling_size_is_read() {
+fn heads_behind_bodies_of_middling_size_are_read_or_told_as_missed() {
     let (near, far) = Netns::pair();
     uploads(&near, &far, "10.77.0.2", PORTS.start + 2, (300, 100_000));
+}
+
+#[test]
+fn every_head_behind_a_large_body_is_read_once_the_body_takes_a_moment() {
+    let world = world!();
+    let place = Netns::new();
+    let port = PORTS.start + 5;
+    let Some((server, daemon)) = scene(&place, &world, port) else { return };
+    place.run(|| {
+        let mut stream = TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
+        let mut answers = BufReader::new(stream.try_clone().unwrap());
+        let body = vec![0; 20_000_000];
+        for _ in 0..6 {
+            let head =
+                format!("PUT /object HTTP/1.1\r\nHost: here\r\nContent-Length: {}\r\n\r\n", body.len());
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.write_all(&body[..200_000]).unwrap();
+            // Long enough for the daemon to have read the head, on a busy machine too.
+            std::thread::sleep(Duration::from_millis(300));
+            stream.write_all(&body[200_000..]).unwrap();
+            answer(&mut answers);
+        }
+    });
+    let (account, told) = told(server, daemon, port);
+    let event = &told.closed[0];
+    assert_eq!(account.requests, Some(6));
+    assert_eq!(event.number("control_plane.http.requests"), Some(6), "{}", event.value);
+    assert!(!missed(event), "{}", event.value);
 }
 
 /// Requests sent without waiting for answers, `burst` at a time, each with a body of `length` bytes.

@@ -12,14 +12,12 @@ use observer_core::time::Timestamp;
 
 const SECRET: &str = "Zq7vX2mP9tKc4RbW8sLd3NfH";
 
-/// Text that cannot end a line, a target or a value.
+/// What fills the places that are not hostile: nothing in it ends a line, a target or a value.
+const TAME: &[u8] = b"abcdefghijklmnopqrstuvwxyz0123456789-_/.%:;,=&+~()AZ ";
+
+/// Text of those characters alone.
 fn tame(bytes: &[u8]) -> String {
-    bytes
-        .iter()
-        .map(|byte| {
-            char::from(b"abcdefghijklmnopqrstuvwxyz0123456789-_/.%:;,=&+~()AZ "[usize::from(*byte) % 54])
-        })
-        .collect()
+    bytes.iter().map(|byte| char::from(TAME[usize::from(*byte) % TAME.len()])).collect()
 }
 
 fn word(bytes: &[u8]) -> String {

@@ -178,9 +178,17 @@ impl Known {
     }
 
     /// Who holds a face's local end.
-    pub(super) fn holder(&mut self, key: FaceKey, holder: Party, parties: &mut Parties) {
+    /// `last`: who was the last to let go of it. A child that its dialler forked holds the dialler's descriptors until it
+    /// becomes another program, and may outlive them there by a moment: that makes it no holder where the dialler is known.
+    pub(super) fn holder(&mut self, key: FaceKey, holder: Party, last: bool, parties: &mut Parties) {
         let end = match self.face(key).map(|face| face.role) {
-            Some(Role::Client) => &mut self.client,
+            Some(Role::Client) => {
+                let dialler = self.client.as_deref().and_then(|party| party.process.as_ref());
+                if last && dialler.is_some_and(|process| process.start_ticks.is_some()) {
+                    return;
+                }
+                &mut self.client
+            }
             Some(Role::Server) => &mut self.server,
             Some(Role::Wire) | None => return,
         };

@@ -155,6 +155,11 @@ impl Stream {
         if self.fin != 0 && self.next == self.fin && (self.fin_acknowledged() || press == Press::Now) {
             self.ended = true;
             out.end(direction, End::Fin);
+            // What lies behind the FIN was never sent by who sent that.
+            if let Some(backlog) = &mut self.backlog {
+                backlog.held.forget_below(u64::MAX);
+                backlog.waiting = None;
+            }
         }
     }
 

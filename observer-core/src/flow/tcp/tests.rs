@@ -112,6 +112,17 @@ fn what_is_held_before_a_place_that_was_acknowledged_and_never_seen_is_not_jumpe
 }
 
 #[test]
+fn nothing_is_told_behind_the_end() {
+    let mut rig = Rig::opened();
+    rig.client(1024, b"xyz");
+    rig.send(ToServer, C.wrapping_add(1), S + 1, Flags::FIN | Flags::ACK, b"");
+    rig.flow.press(&mut rig.log);
+    rig.flow.lost(ToServer);
+    let (_, log) = rig.finish();
+    assert_eq!((log.ends, log.gaps), (vec![(ToServer, End::Fin)], vec![]));
+}
+
+#[test]
 fn a_second_copy_that_differs_is_a_conflict() {
     let mut rig = Rig::opened();
     rig.client(0, b"GET /good");
