@@ -76,6 +76,9 @@ pub struct TestArgs {
     /// Leave out the kernels in QEMU
     #[arg(long)]
     pub no_vm: bool,
+    /// Leave out the cluster, whose first build takes ten minutes
+    #[arg(long)]
+    pub no_cluster: bool,
     /// Install nothing: what is missing is skipped
     #[arg(long)]
     pub no_setup: bool,

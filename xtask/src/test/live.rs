@@ -8,8 +8,8 @@ use crate::binary;
 use crate::cargo::{self, Executable};
 use crate::process::{self, Privilege};
 
-/// Builds and runs them.
-pub fn run() -> Result<Tally> {
+/// Builds and runs them. Without `cluster` the tests that put one up are told of no way to do it, and say so.
+pub fn run(cluster: bool) -> Result<Tally> {
     let binaries = binaries(|_| true)?;
     if binaries.is_empty() {
         return Ok(Tally::skip("there are no live tests"));
@@ -23,7 +23,9 @@ pub fn run() -> Result<Tally> {
         };
         command.current_dir(&test.package);
         command.arg(format!("OBSERVER_BINARY={}", binary::path()?.display()));
-        command.arg(format!("OBSERVER_XTASK={}", std::env::current_exe()?.display()));
+        if cluster {
+            command.arg(format!("OBSERVER_XTASK={}", std::env::current_exe()?.display()));
+        }
         // One at a time: they attach to the whole machine.
         command.arg(&test.file).arg("--test-threads=1").args(libtest::ARGS);
         tally.add(libtest::run(&mut command)?);

@@ -48,8 +48,8 @@ pub fn run(args: &TestArgs) -> ExitCode {
         Ok(Tally::one())
     });
     report.step("cluster: build", || {
-        if args.no_setup {
-            return Ok(Tally::skip("--no-setup"));
+        if args.no_setup || args.no_cluster {
+            return Ok(Tally::skip(if args.no_cluster { "--no-cluster" } else { "--no-setup" }));
         }
         // A machine that cannot have a cluster is no failure of the project.
         Ok(match cluster::prepare() {
@@ -58,7 +58,11 @@ pub fn run(args: &TestArgs) -> ExitCode {
         })
     });
     report.step("live tests", || {
-        if built { live::run() } else { Ok(Tally::skip("there is no build with the kernel programs inside")) }
+        if built {
+            live::run(!args.no_cluster)
+        } else {
+            Ok(Tally::skip("there is no build with the kernel programs inside"))
+        }
     });
     vm_steps(&mut report, args, built);
     if report.finish() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
