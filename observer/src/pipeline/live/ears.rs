@@ -266,7 +266,11 @@ fn tell(
 ) {
     match &report {
         Report::Enough(key) => wishes.enough(*key),
-        Report::RequestsOnly { key, from } => wishes.read_requests(*key, *from, control),
+        Report::RequestsOnly { key, from } => {
+            if let Some(control) = control {
+                control.read_requests(*key, *from);
+            }
+        }
         Report::Closed { key, .. } => wishes.forget(*key),
         _ => {}
     }

@@ -1,6 +1,6 @@
 //! What the kernel is to copy from now on, told a few readings of the rings later.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use foldhash::fast::RandomState;
 use observer_core::engine::FaceKey;
@@ -14,41 +14,21 @@ const WAIT: u32 = 3;
 /// Wishes that wait at most: the copying goes on until they are told.
 const MOST: usize = 4096;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wish {
-    Enough,
-    Requests { from: Option<u32> },
-}
-
 /// Wishes that wait. Each costs two system calls, one when it is told and one when the connection has ended; of the many
-/// connections that end within milliseconds none needs them.
+/// connections that end within milliseconds none needs them. Only the end of copying can wait: where requests are to be read
+/// on, the kernel copies no more than its budget until it is told, and what comes behind that is missed.
 #[derive(Debug, Default)]
 pub(super) struct Wishes {
-    waiting: HashMap<FaceKey, Wish, RandomState>,
+    waiting: HashSet<FaceKey, RandomState>,
     /// In which reading each face's first wish came up, oldest first.
     order: VecDeque<(u32, FaceKey)>,
     reading: u32,
-    /// Faces whose requests the kernel copies: where it is to go on from there does not wait, because it copies no more
-    /// than a window beyond.
-    following: HashSet<FaceKey, RandomState>,
 }
 
 impl Wishes {
     /// Nothing more is to be copied.
     pub(super) fn enough(&mut self, face: FaceKey) {
-        self.wish(face, Wish::Enough);
-    }
-
-    /// Only requests are to be copied, from a sequence number on if that is known.
-    pub(super) fn read_requests(&mut self, face: FaceKey, from: Option<u32>, control: Option<&Control>) {
-        match control {
-            Some(control) if self.following.contains(&face) => control.read_requests(face, from),
-            _ => self.wish(face, Wish::Requests { from }),
-        }
-    }
-
-    fn wish(&mut self, face: FaceKey, wish: Wish) {
-        if self.waiting.insert(face, wish).is_none() {
+        if self.waiting.insert(face) {
             self.order.push_back((self.reading, face));
         }
     }
@@ -56,7 +36,6 @@ impl Wishes {
     /// A face has ended.
     pub(super) fn forget(&mut self, face: FaceKey) {
         self.waiting.remove(&face);
-        self.following.remove(&face);
     }
 
     /// The rings have been read once more: tells the kernel what has waited long enough.
@@ -77,15 +56,8 @@ impl Wishes {
             && (all || self.reading.wrapping_sub(reading) >= WAIT)
         {
             self.order.pop_front();
-            match (self.waiting.remove(&face), control) {
-                (Some(Wish::Enough), Some(control)) => control.enough(face),
-                (Some(Wish::Requests { from }), Some(control)) => {
-                    control.read_requests(face, from);
-                    if self.following.len() < MOST {
-                        self.following.insert(face);
-                    }
-                }
-                _ => {}
+            if let (true, Some(control)) = (self.waiting.remove(&face), control) {
+                control.enough(face);
             }
         }
     }
@@ -99,12 +71,11 @@ mod tests {
     fn a_wish_waits_and_is_dropped_with_its_connection() {
         let mut wishes = Wishes::default();
         wishes.enough(FaceKey(1));
-        wishes.read_requests(FaceKey(2), None, None);
         wishes.enough(FaceKey(2));
         wishes.forget(FaceKey(1));
         for _ in 1..WAIT {
             wishes.next_reading(None);
-            assert_eq!(wishes.waiting.get(&FaceKey(2)), Some(&Wish::Enough));
+            assert!(wishes.waiting.contains(&FaceKey(2)));
         }
         wishes.next_reading(None);
         assert!(wishes.waiting.is_empty() && wishes.order.is_empty());
