@@ -191,6 +191,11 @@ impl Connection {
                     // After its verdict a connection is read no further to the client: a response is told where it was
                     // read.
                     let skipped = skipped || (path.starts_with("http.response") && seen.is_null());
+                    // A process that ended before it was read has no name, and the event says so.
+                    let ended = path.split_once(".process.").is_some_and(|(end, name)| {
+                        name == "name" && event.text(&format!("{end}.missing")) == "process_exited"
+                    });
+                    let skipped = skipped || (ended && seen.is_null());
                     if !skipped && !same(wanted, seen) {
                         wrong.push(format!("{} {path} is {seen}, the truth is {wanted}", event.action()));
                     }
@@ -212,13 +217,11 @@ fn translated(end: &Value) -> &Value {
     if end["nat"].is_object() { &end["nat"] } else { end }
 }
 
-/// The value at a path. Who holds an accepted socket takes a moment to be found out; until then there is who opened it,
-/// and nobody in the cluster passes sockets on.
+/// The value at a path. Who holds an accepted socket takes a moment to be found out; until then, and
+/// where that process has ended before it was read, there is who opened it, and nobody in the cluster passes sockets on.
 fn seen<'a>(event: &'a Event, path: &str) -> &'a Value {
     match path.split_once(".process.") {
-        Some((end, name)) if event.at(&format!("{end}.process")).is_null() => {
-            event.at(&format!("{end}.opened_by.{name}"))
-        }
+        Some((end, name)) if event.at(path).is_null() => event.at(&format!("{end}.opened_by.{name}")),
         _ => event.at(path),
     }
 }
