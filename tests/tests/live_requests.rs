@@ -145,6 +145,8 @@ fn pipeline(place: &Netns, port: u16, bursts: usize, burst: usize, length: usize
                     answer(&mut answers);
                 }
             });
+            // The kernel copies no more than a window beyond what the daemon has read, and that may lag on a busy machine.
+            std::thread::sleep(Duration::from_millis(50));
         }
     });
 }
@@ -167,11 +169,11 @@ fn every_pipelined_head_is_read() {
     let place = Netns::new();
     let port = PORTS.start + 3;
     let Some((server, daemon)) = scene(&place, &world, port) else { return };
-    pipeline(&place, port, 60, 5, 8_000);
+    pipeline(&place, port, 20, 5, 8_000);
     let (account, told) = told(server, daemon, port);
     let event = &told.closed[0];
-    assert_eq!(account.requests, Some(300));
-    assert_eq!(event.number("control_plane.http.requests"), Some(300), "{}", event.value);
+    assert_eq!(account.requests, Some(100));
+    assert_eq!(event.number("control_plane.http.requests"), Some(100), "{}", event.value);
     assert!(!missed(event), "{}", event.value);
 }
 

@@ -55,7 +55,7 @@ pub enum Verb {
 
 #[derive(Clone, Copy, Debug, Args)]
 pub struct UpArgs {
-    /// The version of Kubernetes. Tried: 1.34.4 and 1.36.3
+    /// The version of Kubernetes. Tried: 1.34.4; another one is built, and has not been seen to come up
     #[arg(long, default_value_t = Version::DEFAULT)]
     pub kubernetes: Version,
     /// How kube-proxy translates services' addresses
