@@ -839,9 +839,7 @@ mod tests {
             })
         };
         bench.report(Report::Party { key: FaceKey(1), party: of(7961, Some(5)) });
-        for child in [of(8100, None), of(8100, Some(9))] {
-            bench.report(Report::Holder { key: FaceKey(1), party: child, last: true });
-        }
+        bench.report(Report::Holder { key: FaceKey(1), party: of(8100, None), last: true });
         bench.classify(1, 10, plain());
         bench.advance(20);
         let client = bench.events[0].control_plane.client.as_ref().unwrap();
