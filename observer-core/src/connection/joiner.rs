@@ -146,7 +146,7 @@ impl Joiner {
                 if let Some(&index) = self.faces.get(&key)
                     && let Some(known) = self.connections.value(index)
                 {
-                    known.holder(key, *party, last, &mut self.parties);
+                    known.holder(key, *party, &mut self.parties);
                     let face = known.face(key).filter(|_| last);
                     let closed = face.is_some_and(|face| {
                         face.asked = false;
@@ -824,27 +824,6 @@ mod tests {
             let pid = bench.events[1].control_plane.server.as_ref().unwrap().process.as_ref().unwrap().pid;
             assert_eq!(pid, if answered { 9 } else { 2 });
         }
-    }
-
-    #[test]
-    fn a_forked_child_that_lets_go_last_is_not_the_holder_of_what_its_parent_dialled() {
-        let mut bench = Bench::new(LIVE);
-        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
-        let of = |pid, start_ticks| {
-            let process = Some(Process { pid, start_ticks, ..Process::default() });
-            Box::new(Party {
-                process,
-                missing: start_ticks.is_none().then_some("process_exited"),
-                ..Party::default()
-            })
-        };
-        bench.report(Report::Party { key: FaceKey(1), party: of(7961, Some(5)) });
-        bench.report(Report::Holder { key: FaceKey(1), party: of(8100, None), last: true });
-        bench.classify(1, 10, plain());
-        bench.advance(20);
-        let client = bench.events[0].control_plane.client.as_ref().unwrap();
-        assert_eq!((client.process.as_ref().unwrap().pid, &client.opened_by), (7961, &None));
-        assert_eq!(client.missing, None);
     }
 
     #[test]

@@ -178,19 +178,9 @@ impl Known {
     }
 
     /// Who holds a face's local end.
-    /// `last`: who was the last to let go of it. A child that its dialler forked holds the dialler's descriptors until it
-    /// becomes another program or ends, and may outlive them there by a moment: one that is gone before it could be read does
-    /// not take the place of a dialler that is known.
-    pub(super) fn holder(&mut self, key: FaceKey, holder: Party, last: bool, parties: &mut Parties) {
+    pub(super) fn holder(&mut self, key: FaceKey, holder: Party, parties: &mut Parties) {
         let end = match self.face(key).map(|face| face.role) {
-            Some(Role::Client) => {
-                let dialler = self.client.as_deref().and_then(|party| party.process.as_ref());
-                let gone = holder.process.as_ref().is_none_or(|process| process.start_ticks.is_none());
-                if last && gone && dialler.is_some_and(|process| process.start_ticks.is_some()) {
-                    return;
-                }
-                &mut self.client
-            }
+            Some(Role::Client) => &mut self.client,
             Some(Role::Server) => &mut self.server,
             Some(Role::Wire) | None => return,
         };
