@@ -3,6 +3,7 @@
 mod account;
 mod ends;
 mod finding;
+mod findings;
 mod id;
 mod joiner;
 mod judged;

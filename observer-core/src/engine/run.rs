@@ -1,49 +1,20 @@
 //! The engine itself.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use foldhash::fast::RandomState;
 
 use super::face::{Face, Stage};
 use super::tls_facts::Memory;
-use super::{Closed, Copied, Ending, FaceKey, Input, LossPlace, Opened, Report};
+use super::{Copied, FaceKey, Input, Limits, LossPlace, Opened, Report};
 use crate::flow::{Direction, Segment};
 use crate::order::Order;
 use crate::protocol::Progress;
 use crate::security::Reason;
 use crate::time::Timestamp;
 
-/// The engine's patience and its bounds.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// From the first payload to the verdict; then it is `unknown`.
-    pub verdict: Duration,
-    /// From the opening to the first payload; then the verdict is `unknown` because there is no data.
-    pub silence: Duration,
-    /// How long an ended face waits for segments that its end overtook on the way here.
-    pub linger: Duration,
-    /// Faces at one time. The one that was quiet longest is given up for a new one, a decided one first.
-    pub faces: usize,
-    /// Bytes of heap for everything that is being read. At the bound the oldest undecided face gets its verdict as it
-    /// stands; where all have theirs, the one that was quiet longest is read no further.
-    pub held: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            verdict: Duration::from_secs(10),
-            silence: Duration::from_secs(60),
-            linger: Duration::from_millis(20),
-            faces: 100_000,
-            held: 24 << 20,
-        }
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum List {
+pub(super) enum List {
     /// No payload seen yet, the one that opened first comes first.
     Silent,
     /// Verdict open, the one that began to talk first comes first.
@@ -65,12 +36,12 @@ impl From<List> for usize {
 /// Owns the faces of one source (or of one shard of it): inputs in, reports out.
 #[derive(Debug)]
 pub struct Engine {
-    limits: Limits,
-    faces: Order<Face, List, 5>,
-    index: HashMap<FaceKey, u32, RandomState>,
-    held: usize,
-    memory: Memory,
-    now: Timestamp,
+    pub(super) limits: Limits,
+    pub(super) faces: Order<Face, List, 5>,
+    pub(super) index: HashMap<FaceKey, u32, RandomState>,
+    pub(super) held: usize,
+    pub(super) memory: Memory,
+    pub(super) now: Timestamp,
 }
 
 impl Engine {
@@ -180,21 +151,6 @@ impl Engine {
         }
     }
 
-    /// The observation ends: every face that is still open is told as such.
-    pub fn finish(&mut self, now: Timestamp, out: &mut impl FnMut(Report)) {
-        self.now = self.now.max(now);
-        for list in [List::Closing, List::Settled, List::Reading, List::Talking, List::Silent] {
-            while let Some(index) = self.faces.oldest(list) {
-                if let Some(face) = self.faces.value(index)
-                    && face.closed.is_none()
-                {
-                    face.closed = Some(Box::new(still_open(face.key, self.now)));
-                }
-                self.close(index, out);
-            }
-        }
-    }
-
     fn opened(&mut self, opened: Opened, out: &mut impl FnMut(Report)) {
         self.now = self.now.max(opened.time);
         while self.faces.len() >= self.limits.faces.max(1) {
@@ -279,39 +235,6 @@ impl Engine {
         }
     }
 
-    /// Both FINs or a reset went by. The source may have more to say; if it has not by the end of the linger, the packets'
-    /// account stands.
-    fn end_by_packets(&mut self, index: u32, time: Timestamp, ending: Ending, out: &mut impl FnMut(Report)) {
-        let Some(face) = self.faces.value(index) else { return };
-        let closed = Closed {
-            key: face.key,
-            time,
-            ending: Some(ending),
-            bytes_to_server: None,
-            bytes_to_client: None,
-        };
-        self.closed(index, closed, out);
-    }
-
-    fn closed(&mut self, index: u32, closed: Closed, out: &mut impl FnMut(Report)) {
-        self.now = self.now.max(closed.time);
-        let Some(face) = self.faces.value(index) else { return };
-        match &mut face.closed {
-            None => face.closed = Some(Box::new(closed)),
-            Some(known) => {
-                known.ending = closed.ending.or(known.ending);
-                known.bytes_to_server = closed.bytes_to_server.or(known.bytes_to_server);
-                known.bytes_to_client = closed.bytes_to_client.or(known.bytes_to_client);
-                return;
-            }
-        }
-        if self.limits.linger.is_zero() {
-            self.close(index, out);
-        } else {
-            self.faces.put_last(index, List::Closing);
-        }
-    }
-
     /// The verdict stands.
     fn classify(&mut self, index: u32, time: Timestamp, out: &mut impl FnMut(Report)) {
         let Some(face) = self.faces.value(index) else { return };
@@ -381,60 +304,6 @@ impl Engine {
         self.put_by_reading(index, true);
     }
 
-    fn evict(&mut self, index: u32, out: &mut impl FnMut(Report)) {
-        if let Some(face) = self.faces.value(index)
-            && face.closed.is_none()
-        {
-            let closed = Closed { ending: Some(Ending::Evicted), ..still_open(face.key, self.now) };
-            face.closed = Some(Box::new(closed));
-        }
-        self.close(index, out);
-    }
-
-    /// Tells the end of a face and forgets it.
-    fn close(&mut self, index: u32, out: &mut impl FnMut(Report)) {
-        let Some(mut face) = self.faces.remove(index) else { return };
-        self.index.remove(&face.key);
-        self.held = self.held.saturating_sub(face.accounted as usize);
-        face.finish();
-        // Bytes that waited for others may have brought the verdict just now.
-        let decided = face.progress != Progress::Undecided;
-        let closed = face.closed.take().map_or_else(|| still_open(face.key, self.now), |closed| *closed);
-        let ending = match (closed.ending, face.flow().ending()) {
-            (Some(Ending::StillOpen), seen) => seen,
-            (Some(told), _) => told,
-            // The source says that it is over; the packets do not say how.
-            (None, Ending::StillOpen) => Ending::Unknown,
-            (None, seen) => seen,
-        };
-        let reason = match ending {
-            Ending::StillOpen => Some(Reason::StillOpen),
-            Ending::Evicted => Some(Reason::Evicted),
-            _ => None,
-        };
-        let was_silent = face.stage == Stage::Silent;
-        if !decided {
-            face.conclude(reason.unwrap_or(if was_silent { Reason::NoData } else { Reason::TooLittleData }));
-        }
-        tell_requests(&mut face, closed.time, out);
-        let mut facts = face.facts(&mut self.memory);
-        if face.stage != Stage::Classified
-            && let Some(facts) = facts.take()
-        {
-            out(Report::Classified { key: face.key, time: closed.time, facts });
-        }
-        out(Report::Closed {
-            key: face.key,
-            time: closed.time,
-            ending,
-            bytes_to_server: closed.bytes_to_server.unwrap_or_else(|| face.bytes(Direction::ToServer)),
-            bytes_to_client: closed.bytes_to_client.unwrap_or_else(|| face.bytes(Direction::ToClient)),
-            facts,
-            missing: face.missing(),
-            reason,
-        });
-    }
-
     /// Keeps the sum of what is held for reading, and the sum within its bound: the verdict that has waited longest is
     /// given as it stands; when all have one, the connection that was quiet longest is read no further.
     fn account(&mut self, index: u32, out: &mut impl FnMut(Report)) {
@@ -455,12 +324,8 @@ impl Engine {
 }
 
 /// Tells the requests that were read since the last time.
-fn tell_requests(face: &mut Face, time: Timestamp, out: &mut impl FnMut(Report)) {
+pub(super) fn tell_requests(face: &mut Face, time: Timestamp, out: &mut impl FnMut(Report)) {
     while let Some(request) = face.next_request() {
         out(Report::Requested { key: face.key, time, request: Box::new(request) });
     }
-}
-
-const fn still_open(key: FaceKey, time: Timestamp) -> Closed {
-    Closed { key, time, ending: Some(Ending::StillOpen), bytes_to_server: None, bytes_to_client: None }
 }

@@ -17,6 +17,7 @@ mod hear;
 mod live;
 mod multipath;
 mod object;
+mod openings;
 mod programs;
 mod reader;
 mod record;

@@ -2,8 +2,9 @@
 
 use std::collections::HashSet;
 
-use observer_common::{WIRE_VERSION, state};
-use observer_core::engine::Closed;
+use observer_common::{Announcement, WIRE_VERSION, role, state};
+use observer_core::engine::{Closed, FaceKey, Opened, Origin, Role};
+use observer_core::flow::Direction;
 
 use super::super::ends::{LETTING_GO, ORPHAN};
 use super::*;
