@@ -5,7 +5,7 @@ use crate::layout::record;
 
 record! {
     /// A watched socket's connection becomes known. On the lifecycle ring, before everything else of it.
-    pub struct Announcement: 248 {
+    pub struct Announcement: 256 {
         /// [`crate::WIRE_VERSION`].
         pub version: u16,
         /// [`crate::kind::ANNOUNCEMENT`].
@@ -38,8 +38,8 @@ record! {
         pub cgroup: u64,
         /// Thread group of the caller of connect or bind ("pid"); 0 if not seen.
         pub tgid: u32,
-        /// Always 0.
-        pub padding: u32,
+        /// Thread group that accepted it, if that was seen; 0 otherwise.
+        pub holder: u32,
         /// Command name of that caller, 15 bytes and a NUL, in memory order.
         pub command: [u64; 2],
         /// Initial sequence number of the local end, where [`crate::mark::ISN_LOCAL`] is set.
@@ -60,5 +60,7 @@ record! {
         pub opened: u64,
         /// Cookie of the listener that answered, if it is a watched one of this node; 0 otherwise.
         pub peer: u64,
+        /// Kernel time at which `holder` accepted it.
+        pub held: u64,
     }
 }

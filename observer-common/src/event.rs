@@ -3,9 +3,9 @@
 use crate::layout::record;
 
 record! {
-    /// A control segment (SYN-ACK, FIN, RST) of an announced connection, or the release of its socket. On the
-    /// lifecycle ring.
-    pub struct Event: 96 {
+    /// A control segment (SYN-ACK, FIN, RST) of an announced connection, who accepted it, or the release of its socket.
+    /// On the lifecycle ring.
+    pub struct Event: 112 {
         /// [`crate::WIRE_VERSION`].
         pub version: u16,
         /// [`crate::kind::EVENT`].
@@ -50,7 +50,14 @@ record! {
         pub snd_nxt: u32,
         /// Initial sequence number of the local end, where [`crate::mark::ISN_LOCAL`] is set.
         pub isn_local: u32,
-        /// Thread group ("pid") that let go of the socket as its last holder; 0 before.
-        pub released_by: u32,
+        /// Thread group ("pid") that let go of the socket as its last holder where [`crate::mark::RELEASED`] or
+        /// [`crate::mark::WAS_RELEASED`] is set, else the one that accepted it; 0 if not seen.
+        pub holder: u32,
+        /// Kernel time at which `holder` was seen with the socket.
+        pub held: u64,
+        /// The one thread group that sent; 0 if none was seen, `u32::MAX` if several were.
+        pub sender: u32,
+        /// Always 0.
+        pub padding2: u32,
     }
 }

@@ -71,6 +71,8 @@ pub mod mark {
     pub const MULTIPATH: u32 = 4096;
     /// The SYN that the socket sent joins a Multipath TCP connection (MP_JOIN, RFC 8684, section 3.2).
     pub const JOINS: u32 = 8192;
+    /// The event says no more than who accepted the socket.
+    pub const ACCEPTED: u32 = 32768;
     /// The end that dialled is on this node too and tells the bytes; of this end come its announcement and its end.
     pub const PAIRED: u32 = 16384;
 }
@@ -115,7 +117,7 @@ record! {
     /// What the kernel programs keep with a socket. It is cloned from a listener to the sockets accepted from it, so
     /// that a child knows its listener and its owner. Each flag is a byte of its own: the two directions of a socket
     /// run at the same time, and a byte is written whole.
-    pub struct SocketState: 232 {
+    pub struct SocketState: 248 {
         /// Cookie of the socket that this was written for: another one than the socket's own on a fresh clone. 0 until
         /// the first packet.
         pub cookie: u64,
@@ -129,8 +131,9 @@ record! {
         pub command: [u64; 2],
         /// Thread group of that call's task; 0 if not seen.
         pub tgid: u32,
-        /// Thread group that let go of the socket as its last holder; 0 before.
-        pub released_by: u32,
+        /// Thread group that accepted the socket, as far as a hook saw that, and from its release on the one that let go of
+        /// it as its last holder; 0 if not seen.
+        pub holder: u32,
         /// What was passed to connect; port 0 if not seen.
         pub dialled: Address,
         /// The configuration that `mode` was decided by.
@@ -205,6 +208,12 @@ record! {
         pub window_since: u64,
         /// Kernel time of the first SYN that went out.
         pub opened: u64,
+        /// Kernel time at which `holder` was seen with the socket.
+        pub held: u64,
+        /// The one thread group that sent; 0 if none was seen, `u32::MAX` if several were.
+        pub sender: u32,
+        /// Always 0.
+        pub padding2: u32,
         /// Where the first packet really went or came from; port 0 if none was seen.
         pub wire: Address,
         /// The socket's own address in that packet.

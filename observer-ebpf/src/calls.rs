@@ -81,6 +81,42 @@ pub fn bound(ctx: *mut bpf_sock) {
     }
 }
 
+/// A program asks for a socket's peer. `accept` does so itself on its way out, where its caller wants to know the peer's
+/// address (`do_accept` in `net/socket.c`): no other hook runs while a connection is accepted. The first that asks is whoever
+/// accepted it, or somebody who was handed it since and is seen with it here.
+#[inline(always)]
+pub fn met(ctx: *mut bpf_sock_addr) {
+    // SAFETY: as above.
+    unsafe {
+        if (*ctx).type_ != STREAM || (*ctx).protocol != TCP {
+            return;
+        }
+        let sk = (*ctx).__bindgen_anon_1.sk;
+        if sk.is_null() {
+            return;
+        }
+        let socket = storage::find(sk.cast());
+        // A fresh clone of its listener's state does not know yet that it was accepted.
+        if socket.is_null() || (*socket).holder != 0 || (*socket).role < role::SERVER {
+            return;
+        }
+        (*socket).holder = (bpf_get_current_pid_tgid() >> 32) as u32;
+        (*socket).held = bpf_ktime_get_ns();
+        // Otherwise its announcement says so.
+        if (*socket).role == role::SERVER && (*socket).announced != 0 && (*socket).mode > Mode::UNWATCHED {
+            tell::event(
+                socket,
+                &NO_PACKET,
+                direction::NONE,
+                state::NONE,
+                mark::ACCEPTED,
+                (*socket).held,
+                &Tcp::NONE,
+            );
+        }
+    }
+}
+
 /// The last holder let go of a socket. What follows (a FIN, a reset) is the kernel's doing.
 #[inline(always)]
 pub fn released(ctx: *mut bpf_sock) {
@@ -98,10 +134,12 @@ pub fn released(ctx: *mut bpf_sock) {
         let listener = state == state::LISTEN;
         let marks = if listener { mark::RELEASED | mark::LISTENER } else { mark::RELEASED };
         if (*socket).mode <= Mode::UNWATCHED {
+            (*socket).holder = 0;
             return;
         }
-        // Whoever had it last: of the hooks this one alone runs with the holder of an accepted socket.
-        (*socket).released_by = (bpf_get_current_pid_tgid() >> 32) as u32;
+        // Whoever had it last.
+        (*socket).holder = (bpf_get_current_pid_tgid() >> 32) as u32;
+        (*socket).held = bpf_ktime_get_ns();
         if !listener {
             if (*socket).announced == 0 {
                 unanswered(socket);
@@ -171,7 +209,8 @@ unsafe fn forget(socket: *mut SocketState) {
         (*socket).older = 0;
         (*socket).late = 0;
         (*socket).released = 0;
-        (*socket).released_by = 0;
+        (*socket).holder = 0;
+        (*socket).sender = 0;
         (*socket).fin_out = 0;
         (*socket).fin_in = 0;
         (*socket).dialling = 0;

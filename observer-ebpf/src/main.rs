@@ -1,4 +1,4 @@
-//! observer's kernel programs: seven small hooks on the root of the cgroup v2 tree.
+//! observer's kernel programs: nine small hooks on the root of the cgroup v2 tree.
 //!
 //! They never change or refuse anything: every one returns 1 ("allow"). They parse nothing but the fixed headers, and
 //! what they decide is in `observer-common`, where it is tested.
@@ -80,6 +80,20 @@ pub fn observer_bind4(ctx: SockContext) -> i32 {
 pub fn observer_bind6(ctx: SockContext) -> i32 {
     calls::bound(ctx.sock);
     say!(&ctx, "tgid {} binds over IPv6", aya_ebpf::EbpfContext::tgid(&ctx));
+    ALLOW
+}
+
+/// A program accepts a connection over IPv4, or asks for its peer.
+#[cgroup_sock_addr(getpeername4)]
+pub fn observer_meet4(ctx: SockAddrContext) -> i32 {
+    calls::met(ctx.sock_addr);
+    ALLOW
+}
+
+/// A program accepts a connection on an IPv6 socket, or asks for its peer.
+#[cgroup_sock_addr(getpeername6)]
+pub fn observer_meet6(ctx: SockAddrContext) -> i32 {
+    calls::met(ctx.sock_addr);
     ALLOW
 }
 

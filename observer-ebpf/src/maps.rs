@@ -13,6 +13,10 @@ const LAZY: usize = BPF_F_NO_PREALLOC as usize;
 #[unsafe(no_mangle)]
 pub static NETNS_COOKIE: Global<u32> = Global::new(0);
 
+/// 1 where a packet's hook may ask who sends it (6.12); the verifier removes the call elsewhere.
+#[unsafe(no_mangle)]
+pub static SENDERS: Global<u32> = Global::new(0);
+
 /// Announcements, events and handshakes: small and never behind payload.
 #[btf_map]
 pub static LIFECYCLE: RingBuf<[u8; 8], { 4 << 20 }> = RingBuf::new();

@@ -4,13 +4,13 @@ use core::ptr::{addr_of, addr_of_mut};
 
 use aya_ebpf::bindings::{__sk_buff, bpf_sock};
 use aya_ebpf::helpers::generated::{
-    bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_tcp_sock,
+    bpf_get_current_pid_tgid, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skb_load_bytes, bpf_tcp_sock,
 };
 use observer_common::{Config, Facts, Mode, SocketState, decide, direction, flag, reach, role, state};
 
 use crate::ends::{packet_ends, read, socket_ends};
 use crate::headers::{self, ACK, FIN, Headers, RST, SYN, Unread};
-use crate::maps::CONFIG;
+use crate::maps::{CONFIG, SENDERS};
 use crate::pairs;
 use crate::payload::{self, Plan};
 use crate::ring;
@@ -255,12 +255,29 @@ unsafe fn on_connection<const DIRECTION: u8>(
         if headers.len == 0 || (*socket).mode == Mode::ENOUGH {
             return None;
         }
+        if DIRECTION == direction::OUT && SENDERS.load() != 0 {
+            sent(socket);
+        }
         if (*socket).announced == 0 {
             // Nobody could place these bytes. The announcement is tried again with the next packet.
             ring::unannounced(socket, headers.len);
             return None;
         }
         streams::plan::<DIRECTION>(socket, config, headers, now, tcp.rcv_nxt)
+    }
+}
+
+/// Who sends. Bytes nearly always leave in the call that wrote them; those that an acknowledgement lets go leave with whoever
+/// was interrupted by it, so this names nobody.
+#[inline(always)]
+unsafe fn sent(socket: *mut SocketState) {
+    // SAFETY: the caller checked the pointer.
+    unsafe {
+        let sender = (bpf_get_current_pid_tgid() >> 32) as u32;
+        if sender == 0 || sender == (*socket).sender {
+            return;
+        }
+        (*socket).sender = if (*socket).sender == 0 { sender } else { u32::MAX };
     }
 }
 

@@ -78,7 +78,7 @@ pub unsafe fn announce<const PACKET: bool>(
             if PACKET && NETNS_COOKIE.load() != 0 { bpf_get_netns_cookie(skb.cast()) } else { 0 };
         (*record).cgroup = (*socket).cgroup;
         (*record).tgid = (*socket).tgid;
-        (*record).padding = 0;
+        (*record).holder = (*socket).holder;
         (*record).command[0] = (*socket).command[0];
         (*record).command[1] = (*socket).command[1];
         (*record).isn_local = (*socket).isn_local;
@@ -89,6 +89,7 @@ pub unsafe fn announce<const PACKET: bool>(
         (*record).dialled = (*socket).dialled;
         (*record).opened = (*socket).opened;
         (*record).peer = peer;
+        (*record).held = (*socket).held;
         Ring::Lifecycle.submit(place, SIZE);
         (*socket).announced = 1;
     }
@@ -136,7 +137,10 @@ pub unsafe fn event(
         (*record).rcv_nxt = tcp.rcv_nxt;
         (*record).snd_nxt = tcp.snd_nxt;
         (*record).isn_local = (*socket).isn_local;
-        (*record).released_by = (*socket).released_by;
+        (*record).holder = (*socket).holder;
+        (*record).held = (*socket).held;
+        (*record).sender = (*socket).sender;
+        (*record).padding2 = 0;
         Ring::Lifecycle.submit(place, SIZE);
     }
 }

@@ -215,6 +215,37 @@ def dial_and_pass(port):
     os.waitpid(child, 0)
 
 
+def dial_and_fork(port, how):
+    """Speaks on a connection; a child is forked meanwhile, lets go of it last, and never wanted it."""
+    conn = socket.create_connection((HOST, int(port)))
+    conn.sendall(HTTP)
+    conn.recv(100)
+    closed, close = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.read(closed, 1)
+        if how == "exec":
+            os.execvp("sleep", ["sleep", "0.3"])
+        os._exit(0)
+    say(local=name(conn.getsockname()), pid=os.getpid(), child=child)
+    conn.close()
+    os.write(close, b"x")
+    os.waitpid(child, 0)
+    wait()
+
+
+def alone(port):
+    """One process listens, accepts and answers; it knows its peers from accept itself."""
+    listening = listener(port)
+    say(ready=True, pid=os.getpid())
+    def each(conn):
+        while answer(conn):
+            pass
+        conn.close()
+    while True:
+        threading.Thread(target=each, args=(listening.accept()[0],), daemon=True).start()
+
+
 def elsewhere(port, path):
     """A thread alone enters another network namespace and dials there."""
     def dial():
@@ -245,5 +276,7 @@ if __name__ == "__main__":
         "take_pid": take_pid,
         "relay": relay,
         "dial_and_pass": dial_and_pass,
+        "dial_and_fork": dial_and_fork,
+        "alone": alone,
         "elsewhere": elsewhere,
     }[sys.argv[1]](*sys.argv[2:])

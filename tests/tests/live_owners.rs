@@ -74,7 +74,7 @@ fn a_descriptor_that_was_handed_on_has_an_opener_and_a_holder() {
         };
         let event = told.last();
         let (holder, by) = (event.at(SERVER), event.at("control_plane.server.opened_by.pid"));
-        // Who accepted is seen by no hook: a holder that is not known is an honest answer, a wrong one is not.
+        // Who accepted is not always seen: a holder that is not known is an honest answer, a wrong one is not.
         if !(holder == &served["pid"]
             || (holder.is_null() && event.at("control_plane.server.missing").is_string()))
         {

@@ -136,11 +136,13 @@ impl Joiner {
                     self.owner_known(index, out);
                 }
             }
-            Report::Holder { key, party, last } => {
+            Report::Holder { key, party, last, heir_of } => {
                 if let Some(&index) = self.faces.get(&key)
                     && let Some(known) = self.connections.value(index)
                 {
-                    known.holder(key, *party, &mut self.parties);
+                    if !heir_of.is_some_and(|pid| known.is_held_by(key, pid)) {
+                        known.holder(key, *party, &mut self.parties);
+                    }
                     let face = known.face(key).filter(|_| last);
                     let closed = face.is_some_and(|face| {
                         face.asked = false;

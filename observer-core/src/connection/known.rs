@@ -189,6 +189,16 @@ impl Known {
         *end = Some(parties.share(party));
     }
 
+    /// Whether the process `pid` is known to hold a face's local end.
+    pub(super) fn is_held_by(&mut self, key: FaceKey, pid: u32) -> bool {
+        let end = match self.face(key).map(|face| face.role) {
+            Some(Role::Client) => &self.client,
+            Some(Role::Server) => &self.server,
+            Some(Role::Wire) | None => return false,
+        };
+        end.as_ref().and_then(|party| party.process.as_ref()).is_some_and(|process| process.pid == pid)
+    }
+
     /// Who is at the other end of a face: known by its address alone, so whoever holds the socket there knows better.
     pub(super) fn peer(&mut self, key: FaceKey, party: Party, parties: &mut Parties) {
         let end = match self.face(key).map(|face| face.role) {
@@ -231,8 +241,9 @@ impl Known {
 
     /// Whether the owner of an end is still being looked up.
     pub(super) fn awaits_owner(&self) -> bool {
+        let awaited = |party: &Party| party.is_being_read() || party.is_being_sought();
         let (client, server) = self.parties();
-        client.is_some_and(Party::is_being_read) || server.is_some_and(Party::is_being_read)
+        client.is_some_and(awaited) || server.is_some_and(awaited)
     }
 
     /// Counts a request that may have been proxied; what it needs is taken from `room` bytes. True if a finding about its

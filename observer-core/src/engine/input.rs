@@ -203,6 +203,9 @@ pub enum Input<'a> {
         party: Box<Party>,
         /// Whether it answers [`Input::Released`].
         last: bool,
+        /// The process that it inherited the socket from, if it had it but for a moment, did nothing with it and that
+        /// process still lives: where that one is known to hold it, it stays the holder.
+        heir_of: Option<u32>,
     },
     /// A face's local end was let go, and who held it last is being looked up.
     Released(FaceKey),

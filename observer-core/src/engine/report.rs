@@ -60,6 +60,9 @@ pub enum Report {
         party: Box<Party>,
         /// Whether it answers [`Report::Released`].
         last: bool,
+        /// The process that it inherited the socket from, if it had it but for a moment, did nothing with it and that
+        /// process still lives: where that one is known to hold it, it stays the holder.
+        heir_of: Option<u32>,
     },
     /// Who is at the other end of a face, which is on another node.
     Peer {

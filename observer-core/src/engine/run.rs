@@ -90,8 +90,8 @@ impl Engine {
                 out(Report::Party { key, party });
                 self.index.contains_key(&key)
             }
-            Input::Holder { key, party, last } => {
-                out(Report::Holder { key, party, last });
+            Input::Holder { key, party, last, heir_of } => {
+                out(Report::Holder { key, party, last, heir_of });
                 self.index.contains_key(&key)
             }
             Input::Released(key) => {

@@ -10,6 +10,9 @@ pub use pod::{Named, Pod};
 
 use std::sync::Arc;
 
+/// Why the holder of an accepted socket is missing while nobody was seen with it yet.
+pub const NOT_YET: &str = "holder_not_known_yet";
+
 /// A process, named so that a re-used pid is told apart.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Process {
@@ -64,6 +67,12 @@ impl Party {
         let noted = self.process.as_ref().or(self.opened_by.as_ref());
         self.missing.is_none()
             && noted.is_some_and(|process| process.start_ticks.is_none() && process.executable.is_none())
+    }
+
+    /// Whether nobody was seen yet with a socket that was accepted, and somebody may be at any moment.
+    #[must_use]
+    pub fn is_being_sought(&self) -> bool {
+        self.process.is_none() && self.missing == Some(NOT_YET)
     }
 
     /// Takes in who holds the socket now. Whoever opened it stays known, as `opened_by` where that is another process,

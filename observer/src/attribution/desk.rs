@@ -14,7 +14,9 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
 use observer_core::connection::Party;
 use observer_core::engine::FaceKey;
+use observer_core::party::NOT_YET;
 
+use super::boot_time::BootTime;
 use super::owners::{Claim, Owners};
 use super::search::{Finding, Search};
 use super::sought::{Sockets, Sought};
@@ -30,8 +32,11 @@ const BURST: Duration = Duration::from_millis(160);
 /// How long it waits where nothing is due.
 const IDLE: Duration = Duration::from_secs(3600);
 
-/// Why the holder of an accepted socket is missing until it was looked for: no hook sees `accept`.
-pub const NOT_YET: &str = "holder_not_known_yet";
+/// How long a process may have lived that had a socket but for a moment: from its fork to the end of its `execve`, on a
+/// machine that has much else to do.
+const MOMENT: Duration = Duration::from_secs(1);
+/// How long it waits for the kernel programs to tell who accepted before it searches.
+const SOON: Duration = Duration::from_millis(1);
 
 /// Something to find out about the owner of a face's local end.
 #[derive(Clone, Debug)]
@@ -46,8 +51,17 @@ pub enum Question {
         accepted: bool,
         /// Cookie of its network namespace, where the kernel says.
         space: Option<u64>,
+        /// Who accepted it, if that was seen.
+        holder: Option<Claim>,
         /// The socket, if it is known which one it is.
         socket: Option<Box<Sought>>,
+    },
+    /// It was seen who accepted it.
+    Accepted {
+        /// Which face.
+        key: FaceKey,
+        /// Who.
+        claim: Claim,
     },
     /// Its last holder let go of it.
     Released {
@@ -55,6 +69,8 @@ pub enum Question {
         key: FaceKey,
         /// The holder.
         claim: Claim,
+        /// The one thread group that was seen sending.
+        sender: Option<u32>,
     },
 }
 
@@ -65,8 +81,8 @@ pub enum Answer {
     Opened(FaceKey, Party),
     /// Who holds it now, or why that is not known.
     Holder(FaceKey, Party),
-    /// Who held it last.
-    Released(FaceKey, Party),
+    /// Who held it last, and from whom it inherited the socket if it had it but for a moment.
+    Released(FaceKey, Party, Option<u32>),
 }
 
 /// The queue of questions is full (or its thread is gone): the question was not taken and has to be counted.
@@ -108,6 +124,7 @@ impl Desk {
             answers,
             searches,
             under_way: HashSet::new(),
+            soon: VecDeque::new(),
             young: VecDeque::new(),
             next: Instant::now(),
             not_searched: Arc::clone(&not_searched),
@@ -139,7 +156,9 @@ struct Clerk<S> {
     searches: Sender<(Sought, bool)>,
     /// Faces whose holder is searched for, or is to be; what is found of others comes too late.
     under_way: HashSet<FaceKey>,
-    /// Sockets that are searched for when they have grown.
+    /// Sockets that are searched for unless their holder is told at once.
+    soon: VecDeque<(Instant, Sought)>,
+    /// Sockets that are searched for when they have grown, and whether each was accepted.
     young: VecDeque<(Instant, Sought, bool)>,
     /// When the next one may be searched for at once, less the burst.
     next: Instant,
@@ -152,7 +171,10 @@ struct Over;
 impl<S: Sockets> Clerk<S> {
     fn serve(mut self, asked: &Receiver<Question>, found: &Receiver<Finding>) {
         loop {
-            let due = self.young.front().map(|(due, _, _)| due.saturating_duration_since(Instant::now()));
+            let now = Instant::now();
+            let soon = self.soon.front().map(|(due, _)| *due);
+            let due = soon.into_iter().chain(self.young.front().map(|(due, _, _)| *due)).min();
+            let due = due.map(|due| due.saturating_duration_since(now));
             let done = select! {
                 recv(asked) -> question => match question {
                     Ok(question) => self.answer(question),
@@ -170,17 +192,27 @@ impl<S: Sockets> Clerk<S> {
 
     fn answer(&mut self, question: Question) -> Result<(), Over> {
         match question {
-            Question::Opened { key, claim, accepted, space, socket } => {
+            Question::Opened { key, claim, accepted, space, holder, socket } => {
                 if let Some(claim) = claim {
                     let party = self.opened(&claim, accepted, space);
                     self.answers.send(Answer::Opened(key, party)).map_err(|_| Over)?;
                 }
+                let seen = holder.map_or(Ok(false), |claim| self.accepted(key, &claim))?;
                 if let Some(socket) = socket {
-                    self.search(*socket, accepted, Instant::now());
+                    self.search(*socket, accepted, seen, Instant::now());
                 }
                 Ok(())
             }
-            Question::Released { key, claim } => {
+            Question::Accepted { key, claim } => {
+                if self.accepted(key, &claim)?
+                    && let Some(at) = self.soon.iter().position(|(_, socket)| socket.key == key)
+                    && let Some((due, socket)) = self.soon.remove(at)
+                {
+                    self.young.push_back((due + GROWN, socket, true));
+                }
+                Ok(())
+            }
+            Question::Released { key, claim, sender } => {
                 self.under_way.remove(&key);
                 let mut party = self.owners.caller(&claim);
                 if party.missing == Some("kernel_thread") {
@@ -188,9 +220,39 @@ impl<S: Sockets> Clerk<S> {
                     party = Party::default();
                 }
                 party.netns = None;
-                self.answers.send(Answer::Released(key, party)).map_err(|_| Over)
+                let heir_of = sender.filter(|sender| self.inherited(&party, &claim, *sender));
+                self.answers.send(Answer::Released(key, party, heir_of)).map_err(|_| Over)
             }
         }
+    }
+
+    /// Tells who accepted a socket; whether that one is known.
+    fn accepted(&mut self, key: FaceKey, claim: &Claim) -> Result<bool, Over> {
+        let party = Party { netns: None, ..self.owners.caller(claim) };
+        let is_known = party.process.is_some() && party.missing != Some("kernel_thread");
+        if is_known {
+            self.answers.send(Answer::Holder(key, party)).map_err(|_| Over)?;
+        }
+        Ok(is_known)
+    }
+
+    /// Whether a last holder came by the socket only because it was forked: a child has all of its parent's until it becomes
+    /// another program or ends. Another process, which still lives, is the only one that was seen sending; and this one is
+    /// gone, or has lived but for a moment.
+    fn inherited(&mut self, last: &Party, claim: &Claim, sender: u32) -> bool {
+        if sender == claim.tgid {
+            return false;
+        }
+        let lived = last.process.as_ref().and_then(|process| process.start_ticks).map(|start| {
+            Duration::from_nanos(claim.called_at.0.saturating_sub(BootTime::from_start_ticks(start).0))
+        });
+        let briefly = lived.map_or(last.missing == Some("process_exited"), |lived| lived < MOMENT);
+        briefly
+            && self
+                .owners
+                .caller(&Claim { tgid: sender, called_at: claim.called_at, ..Claim::default() })
+                .missing
+                .is_none()
     }
 
     fn opened(&mut self, claim: &Claim, accepted: bool, space: Option<u64>) -> Party {
@@ -207,17 +269,17 @@ impl<S: Sockets> Clerk<S> {
         Party { opened_by, netns, component, pod, node, missing: Some(NOT_YET), ..Party::default() }
     }
 
-    /// The holder of a socket is wanted. Who dialled holds it certainly at first.
-    fn search(&mut self, socket: Sought, accepted: bool, now: Instant) {
+    /// The holder of a socket is wanted. Who dialled holds it certainly at first; who was `seen` accepting does so for a
+    /// moment, and may have been on its way to become another program.
+    fn search(&mut self, socket: Sought, accepted: bool, seen: bool, now: Instant) {
         if self.under_way.len() >= MOST {
             self.not_searched.fetch_add(1, Ordering::Relaxed);
             return;
         }
         self.under_way.insert(socket.key);
-        let at_once = accepted && self.next <= now + BURST;
-        if at_once {
+        if accepted && !seen && self.next <= now + BURST {
             self.next = self.next.max(now) + EACH;
-            self.hand_over(socket, false);
+            self.soon.push_back((now + SOON, socket));
         } else {
             self.young.push_back((now + GROWN, socket, accepted));
         }
@@ -225,6 +287,14 @@ impl<S: Sockets> Clerk<S> {
 
     /// Hands on what has grown and is still open.
     fn grow(&mut self, now: Instant) {
+        while let Some((due, _)) = self.soon.front()
+            && *due <= now
+            && let Some((_, socket)) = self.soon.pop_front()
+        {
+            if self.under_way.contains(&socket.key) {
+                self.hand_over(socket, false);
+            }
+        }
         while let Some((due, _, _)) = self.young.front()
             && *due <= now
             && let Some((_, socket, accepted)) = self.young.pop_front()
@@ -290,101 +360,4 @@ fn seek<S: Sockets>(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::boot_time::BootTime;
-    use super::super::fake::{Fake, Places};
-    use super::super::sought::Found;
-    use super::*;
-
-    fn claim(tgid: u32) -> Claim {
-        Claim { tgid, name: b"noted".to_vec(), called_at: BootTime::now(), cgroup_id: None }
-    }
-
-    fn opened(key: u64, accepted: bool, socket: Option<Sought>) -> Question {
-        Question::Opened {
-            key: FaceKey(key),
-            claim: Some(claim(5)),
-            accepted,
-            space: Some(1),
-            socket: socket.map(Box::new),
-        }
-    }
-
-    fn open(fake: &Fake, places: &Places) -> (Desk, Receiver<Answer>) {
-        Desk::open(|| Owners::new(fake.roots().clone()), || places.clone(), 16).unwrap()
-    }
-
-    fn pid(party: &Party) -> u32 {
-        party.process.as_ref().map_or(0, |process| process.pid)
-    }
-
-    #[test]
-    fn answers_with_the_opener_and_then_with_the_holder() {
-        let fake = Fake::new();
-        fake.process(5, b"master", 1, 1).process(9, b"worker", 5, 1).open_socket(9, 3, 100);
-        let places = Places::new(&[(1, Found::At { netns: 8, inode: 100 })]);
-        let (desk, answers) = open(&fake, &places);
-        desk.ask(opened(1, true, Some(places.sought(1, 5)))).unwrap();
-        let Answer::Opened(FaceKey(1), mut party) = answers.recv().unwrap() else { panic!("no opener") };
-        assert_eq!((pid(&party), party.netns, party.missing), (0, Some(4001), Some(NOT_YET)));
-        let Answer::Holder(FaceKey(1), holder) = answers.recv().unwrap() else { panic!("no holder") };
-        party.held_by(holder);
-        assert_eq!((pid(&party), party.opened_by.unwrap().pid, party.netns), (9, 5, Some(8)));
-    }
-
-    #[test]
-    fn who_dialled_holds_the_socket() {
-        let fake = Fake::new();
-        fake.process(5, b"curl", 1, 1);
-        let (desk, answers) = open(&fake, &Places::new(&[]));
-        desk.ask(opened(1, false, None)).unwrap();
-        let Answer::Opened(_, party) = answers.recv().unwrap() else { panic!("no opener") };
-        assert_eq!((pid(&party), party.netns, party.missing), (5, Some(4001), None));
-    }
-
-    #[test]
-    fn who_let_go_last_is_the_last_word() {
-        let fake = Fake::new();
-        fake.process(5, b"master", 1, 1).open_socket(5, 3, 100).process(9, b"worker", 5, 1);
-        let places = Places::new(&[(1, Found::At { netns: 8, inode: 100 })]);
-        let (desk, answers) = open(&fake, &places);
-        desk.ask(opened(1, true, Some(places.sought(1, 5)))).unwrap();
-        desk.ask(Question::Released { key: FaceKey(1), claim: Claim { name: Vec::new(), ..claim(9) } })
-            .unwrap();
-        drop(desk);
-        let holders: Vec<u32> = answers
-            .iter()
-            .filter_map(|answer| match answer {
-                Answer::Holder(_, party) | Answer::Released(_, party) => Some(pid(&party)),
-                Answer::Opened(..) => None,
-            })
-            .collect();
-        assert_eq!(holders.last(), Some(&9), "{holders:?}");
-    }
-
-    #[test]
-    fn a_flood_of_short_connections_is_not_searched_for() {
-        let fake = Fake::new();
-        let places = Places::new(&[]);
-        let (desk, answers) =
-            Desk::open(|| Owners::new(fake.roots().clone()), || places.clone(), 16_384).unwrap();
-        let flood = 4000;
-        for key in 0..flood {
-            let places = Places::new(&[]);
-            desk.ask(opened(key, true, Some(places.sought(key, 5)))).unwrap();
-            desk.ask(Question::Released { key: FaceKey(key), claim: claim(5) }).unwrap();
-        }
-        drop(desk);
-        assert_eq!(answers.iter().filter(|it| matches!(it, Answer::Opened(..))).count() as u64, flood);
-    }
-
-    #[test]
-    fn refuses_questions_when_answers_are_not_taken() {
-        let fake = Fake::new();
-        let (desk, answers) = open(&fake, &Places::new(&[]));
-        let taken = (0..1000).filter(|key| desk.ask(opened(*key, true, None)).is_ok()).count();
-        assert!(taken < 1000, "the queue is bounded");
-        drop(desk);
-        assert_eq!(answers.iter().count(), taken, "every question that was taken is answered");
-    }
-}
+mod tests;

@@ -5,7 +5,7 @@ use crate::connection::Seed;
 use crate::engine::Facts;
 use crate::engine::{Ending, Tuple};
 use crate::event::{Action, MissingBytes};
-use crate::party::{Named, Party, Pod, Process};
+use crate::party::{NOT_YET, Named, Party, Pod, Process};
 use crate::protocol::Verdict;
 use crate::security::{Basis, ClientCertificate, Reason, Security};
 
@@ -304,7 +304,7 @@ fn an_end_waits_a_while_for_who_held_it_last() {
         if answered {
             let holder = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
             let party = Box::new(Party { process: Some(holder), ..Party::default() });
-            bench.report(Report::Holder { key: FaceKey(2), party, last: true });
+            bench.report(Report::Holder { key: FaceKey(2), party, last: true, heir_of: None });
         } else {
             bench.advance(530);
         }
@@ -315,12 +315,55 @@ fn an_end_waits_a_while_for_who_held_it_last() {
 }
 
 #[test]
+fn a_child_that_had_the_socket_for_a_moment_does_not_take_the_place_of_its_holder() {
+    for (heir_of, holder) in [(Some(1), 1), (Some(7), 9), (None, 9)] {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.classify(1, 10, plain());
+        bench.advance(20);
+        bench.report(Report::Released(FaceKey(1)));
+        let child = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
+        let party = Box::new(Party { process: Some(child), ..Party::default() });
+        bench.report(Report::Holder { key: FaceKey(1), party, last: true, heir_of });
+        bench.close(1, 30, 1);
+        bench.advance(600);
+        let client = bench.events[1].control_plane.client.as_ref().unwrap();
+        assert_eq!(client.process.as_ref().unwrap().pid, holder);
+        assert_eq!(client.opened_by.is_some(), holder == 9);
+    }
+}
+
+#[test]
+fn a_verdict_waits_a_moment_for_who_accepted_and_no_longer() {
+    for known in [true, false] {
+        let mut bench = Bench::new(LIVE);
+        bench.open(1, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        let opener = Process { pid: 1, start_ticks: Some(1), ..Process::default() };
+        let party = Party { opened_by: Some(opener), missing: Some(NOT_YET), ..Party::default() };
+        bench.report(Report::Party { key: FaceKey(1), party: Box::new(party) });
+        bench.classify(1, 10, plain());
+        bench.advance(12);
+        assert!(bench.events.is_empty());
+        if known {
+            let holder = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
+            let party = Box::new(Party { process: Some(holder), ..Party::default() });
+            bench.report(Report::Holder { key: FaceKey(1), party, last: false, heir_of: None });
+        } else {
+            bench.advance(13);
+        }
+        let server = bench.events[0].control_plane.server.as_ref().unwrap();
+        assert_eq!(server.process.as_ref().map(|it| it.pid), known.then_some(9));
+        assert_eq!(server.missing, (!known).then_some(NOT_YET));
+    }
+}
+
+#[test]
 fn the_holder_of_an_accepted_socket_stands_beside_its_opener() {
     let mut bench = Bench::new(LIVE);
     bench.open(1, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
     let holder = Process { pid: 9, start_ticks: Some(4), ..Process::default() };
     let party = Box::new(Party { process: Some(holder), ..Party::default() });
-    bench.report(Report::Holder { key: FaceKey(1), party, last: false });
+    bench.report(Report::Holder { key: FaceKey(1), party, last: false, heir_of: None });
     bench.classify(1, 10, plain());
     bench.advance(20);
     let server = bench.events[0].control_plane.server.as_ref().unwrap();

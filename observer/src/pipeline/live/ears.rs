@@ -8,6 +8,7 @@ use crossbeam_channel::Receiver;
 use observer_core::connection::{Joiner, Party};
 use observer_core::engine::{Engine, FaceKey, Input, LossPlace, Lost, Opened, Report, Role};
 use observer_core::event::Event;
+use observer_core::party::NOT_YET;
 use observer_core::time::Timestamp;
 use tokio::sync::mpsc::Sender;
 
@@ -16,7 +17,7 @@ use super::older::Older;
 use super::proof::Proof;
 use super::servers::Servers;
 use super::wishes::Wishes;
-use crate::attribution::{Answer, BootTime, Claim, Desk, NOT_YET, Question, Sought};
+use crate::attribution::{Answer, BootTime, Claim, Desk, Question, Sought};
 use crate::kubernetes::{self, Kubernetes, News};
 use crate::source::ebpf::{Announced, Clock, Control, Hear};
 use crate::source::existing::Pair;
@@ -78,6 +79,11 @@ impl Ears {
         asked
     }
 
+    /// A thread group that was seen with a socket.
+    fn seen(&mut self, tgid: u32, time: Timestamp) -> Claim {
+        Claim { tgid, called_at: self.state.boot_time(time), ..Claim::default() }
+    }
+
     fn feed(&mut self, input: Input<'_>) {
         let Self { engine, joiner, control, events, counts, state, .. } = self;
         let mut hand_on = |event| hand_on(events, counts, event);
@@ -106,8 +112,12 @@ impl Ears {
         while let Ok(answer) = self.answers.try_recv() {
             self.feed(match answer {
                 Answer::Opened(key, party) => Input::Party { key, party: Box::new(party) },
-                Answer::Holder(key, party) => Input::Holder { key, party: Box::new(party), last: false },
-                Answer::Released(key, party) => Input::Holder { key, party: Box::new(party), last: true },
+                Answer::Holder(key, party) => {
+                    Input::Holder { key, party: Box::new(party), last: false, heir_of: None }
+                }
+                Answer::Released(key, party, heir_of) => {
+                    Input::Holder { key, party: Box::new(party), last: true, heir_of }
+                }
             });
         }
     }
@@ -171,6 +181,7 @@ impl Hear for Ears {
             return None;
         }
         let accepted = announced.role == Some(Role::Server);
+        let accepted_by = announced.holder.map(|(tgid, time)| self.seen(tgid, time));
         let older = announced.listener.and_then(|cookie| self.older.get()?.listeners.get(&cookie));
         let claim = announced.caller.as_ref().map(|caller| Claim {
             tgid: caller.tgid,
@@ -192,9 +203,9 @@ impl Hear for Ears {
                 listener: announced.listener,
             })
         });
-        if claim.is_some() || socket.is_some() {
+        if claim.is_some() || socket.is_some() || accepted_by.is_some() {
             let (key, space) = (announced.key, announced.netns_cookie);
-            self.ask(Question::Opened { key, claim, accepted, space, socket });
+            self.ask(Question::Opened { key, claim, accepted, space, holder: accepted_by, socket });
         }
         let party = announced.party();
         if !accepted {
@@ -206,9 +217,14 @@ impl Hear for Ears {
         Some(Box::new(Party { netns, missing, opener_unseen, ..party.map_or_else(Party::default, |it| *it) }))
     }
 
-    fn released(&mut self, key: FaceKey, tgid: u32, time: Timestamp) {
-        let claim = Claim { tgid, called_at: self.state.boot_time(time), ..Claim::default() };
-        if self.ask(Question::Released { key, claim }) {
+    fn accepted(&mut self, key: FaceKey, tgid: u32, time: Timestamp) {
+        let claim = self.seen(tgid, time);
+        self.ask(Question::Accepted { key, claim });
+    }
+
+    fn released(&mut self, key: FaceKey, tgid: u32, time: Timestamp, sender: Option<u32>) {
+        let claim = self.seen(tgid, time);
+        if self.ask(Question::Released { key, claim, sender }) {
             self.feed(Input::Released(key));
         }
     }

@@ -43,6 +43,8 @@ pub struct Announced {
     pub reach: u32,
     /// Who connected, or bound the listener.
     pub caller: Option<Caller>,
+    /// Who accepted it (a thread group), and when, if that was seen.
+    pub holder: Option<(u32, Timestamp)>,
     /// An MPTCP subflow that joined another connection: its bytes are a part of that one's.
     pub joined: bool,
 }
@@ -69,6 +71,10 @@ impl Announced {
                 cgroup: record.cgroup,
                 time: clock.utc(record.called),
             }),
+            holder: (record.holder != 0
+                && record.role == role::SERVER
+                && record.marks & mark::WAS_RELEASED == 0)
+                .then(|| (record.holder, clock.utc(record.held))),
             joined,
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Face {
     pub(super) fin: [bool; 2],
     pub(super) doubtful_reset: bool,
     pub(super) closed: bool,
+    /// It was told who accepted the socket.
+    pub(super) accept_told: bool,
     /// It was told who let go of the socket.
     pub(super) release_told: bool,
     pub(super) lost_records: u32,
@@ -54,6 +56,7 @@ impl Face {
             fin: [false; 2],
             doubtful_reset: false,
             closed: false,
+            accept_told: false,
             release_told: false,
             lost_records: 0,
             lost_bytes: 0,

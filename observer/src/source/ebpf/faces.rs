@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
-use observer_common::{Event, Handshake, Payload, direction, flag, mark};
+use observer_common::{Event, Handshake, Payload, direction, flag, mark, role};
 use observer_core::engine::{Copied, Ending, Input, LossPlace, Lost};
 use observer_core::flow::{Flags, Segment};
 use observer_core::time::Timestamp;
@@ -76,6 +76,13 @@ impl Faces {
                 if event.tcp_flags & Flags::SYN.0 != 0 && event.tcp_flags & Flags::FIN.0 == 0 =>
             {
                 self.event(event, hear);
+            }
+            Record::Event(event) if event.marks & mark::ACCEPTED != 0 => {
+                if let Some(face) = self.faces.get_mut(&event.key)
+                    && !std::mem::replace(&mut face.accept_told, true)
+                {
+                    hear.accepted(face.key, event.holder, self.clock.utc(event.held));
+                }
             }
             Record::Event(event) => self.held.push(*event),
         }
@@ -198,9 +205,15 @@ impl Faces {
         for lost in face.lost(time, event.lost_records, event.lost_bytes, event.skipped_bytes) {
             hear.input(Input::Lost(lost));
         }
-        if event.released_by != 0 && !face.release_told {
+        let released = event.marks & (mark::RELEASED | mark::WAS_RELEASED) != 0;
+        if event.holder != 0 && released && !face.release_told {
             face.release_told = true;
-            hear.released(key, event.released_by, time);
+            let sender = Some(event.sender).filter(|sender| !matches!(*sender, 0 | u32::MAX));
+            hear.released(key, event.holder, self.clock.utc(event.held), sender);
+        } else if event.holder != 0 && !released && !face.accept_told && face.role == role::SERVER {
+            // The record that was to tell it was lost.
+            face.accept_told = true;
+            hear.accepted(key, event.holder, self.clock.utc(event.held));
         }
         face.fin[0] |= event.marks & mark::FIN_OUT != 0;
         face.fin[1] |= event.marks & mark::FIN_IN != 0;

@@ -14,9 +14,14 @@ pub trait Hear {
         announced.party()
     }
 
-    /// A face's socket was let go at `time` by its last holder, the thread group `tgid`. Said once of a face, before its
-    /// end; not of every one (a subflow of Multipath TCP has no holder, a record may be lost).
-    fn released(&mut self, _face: FaceKey, _tgid: u32, _time: Timestamp) {}
+    /// A face's socket was accepted at `time` by the thread group `tgid`. Said once of a face, if its announcement did not
+    /// say so; not of every one: who does not ask for the peer's address is not seen.
+    fn accepted(&mut self, _face: FaceKey, _tgid: u32, _time: Timestamp) {}
+
+    /// A face's socket was let go at `time` by its last holder, the thread group `tgid`; `sender` is the only one that was
+    /// seen sending. Said once of a face, before its end; not of every one (a subflow of Multipath TCP has no holder, a
+    /// record may be lost).
+    fn released(&mut self, _face: FaceKey, _tgid: u32, _time: Timestamp, _sender: Option<u32>) {}
 
     /// Something for the engine.
     fn input(&mut self, input: Input<'_>);

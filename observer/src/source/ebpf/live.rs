@@ -191,12 +191,14 @@ fn load(settings: &Settings) -> Result<Ebpf, Error> {
     let object = object().ok_or(Error::NoProbes)?;
     raise_memlock();
     let netns_cookie = u32::from(programs::has_netns_cookie());
+    let senders = u32::from(programs::knows_senders());
     EbpfLoader::new()
         // The programs hold no relocations against the kernel's own types.
         .btf(None)
         .map_max_entries("LIFECYCLE", settings.lifecycle_ring)
         .map_max_entries("PAYLOAD", settings.payload_ring)
         .override_global("NETNS_COOKIE", &netns_cookie, true)
+        .override_global("SENDERS", &senders, true)
         .load(object)
         .map_err(|error| Error::Load(Box::new(error)))
 }

@@ -45,6 +45,7 @@ impl Faces {
         let key = pending.as_ref().and_then(|pending| pending.face).unwrap_or(named);
         let mut face = Face::new(key, record.role, record.listener, record.netns);
         face.paired = paired;
+        face.accept_told = record.holder != 0;
         if !joined && !paired {
             face.multipath = multipath(record, pending.as_deref());
         }
@@ -130,6 +131,7 @@ impl Faces {
             role: Some(Role::Server),
             reach: pending.record.reach,
             caller: None,
+            holder: None,
             joined: pending.joined,
         };
         let party = hear.announced(&announced);

@@ -14,11 +14,13 @@ use crate::attribution::Roots;
 
 /// Every program, in the order in which they are attached: those that keep what a call knows before those that tell of
 /// packets.
-const PROGRAMS: [&str; 7] = [
+const PROGRAMS: [&str; 9] = [
     "observer_bind4",
     "observer_bind6",
     "observer_dial4",
     "observer_dial6",
+    "observer_meet4",
+    "observer_meet6",
     "observer_gone",
     "observer_in",
     "observer_out",
@@ -120,6 +122,11 @@ pub(super) fn detach(ebpf: &mut Ebpf) {
             _ => Ok(()),
         };
     }
+}
+
+/// Whether a packet's program may ask for the current process (Linux 6.12).
+pub(super) fn knows_senders() -> bool {
+    KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 12, 0))
 }
 
 /// Whether packets can be asked for the cookie of their network namespace (Linux 6.18).

@@ -83,13 +83,23 @@ impl<H: Hear> Hear for Tidy<'_, H> {
         self.hear.announced(announced)
     }
 
-    fn released(
+    fn accepted(
         &mut self,
         face: observer_core::engine::FaceKey,
         tgid: u32,
         time: observer_core::time::Timestamp,
     ) {
-        self.hear.released(face, tgid, time);
+        self.hear.accepted(face, tgid, time);
+    }
+
+    fn released(
+        &mut self,
+        face: observer_core::engine::FaceKey,
+        tgid: u32,
+        time: observer_core::time::Timestamp,
+        sender: Option<u32>,
+    ) {
+        self.hear.released(face, tgid, time, sender);
     }
 
     fn input(&mut self, input: Input<'_>) {

@@ -19,7 +19,7 @@ struct Log {
 }
 
 impl Hear for Log {
-    fn released(&mut self, face: FaceKey, tgid: u32, _time: Timestamp) {
+    fn released(&mut self, face: FaceKey, tgid: u32, _time: Timestamp, _sender: Option<u32>) {
         self.released.push((face, tgid, self.closed.len()));
     }
 
@@ -98,7 +98,7 @@ fn who_let_go_of_a_socket_is_told_once_and_before_its_end() {
     let fin = Event {
         tcp_flags: 0x11,
         direction: direction::OUT,
-        released_by: 7,
+        holder: 7,
         ..event(20, mark::FIN_OUT | mark::WAS_RELEASED)
     };
     let answer = Event { direction: direction::IN, ..fin };
