@@ -7,16 +7,17 @@
 use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use observer_core::connection::Party;
 use observer_core::engine::FaceKey;
 use observer_core::party::NOT_YET;
 
 use super::boot_time::BootTime;
+use super::mail::{Mailbox, Over, Post, mail};
 use super::owners::{Claim, Owners};
 use super::search::{Finding, Search};
 use super::sought::{Sockets, Sought};
@@ -26,17 +27,20 @@ const MOST: usize = 16_384;
 /// How long a connection has to live to be searched for, where many are opened.
 const GROWN: Duration = Duration::from_millis(20);
 /// How many are searched for at once whatever their age: one in this time, and a burst of them.
-const EACH: Duration = Duration::from_millis(5);
-const BURST: Duration = Duration::from_millis(160);
+const EACH: Duration = Duration::from_millis(20);
+const BURST: Duration = Duration::from_millis(640);
 
-/// How long it waits where nothing is due.
-const IDLE: Duration = Duration::from_secs(3600);
+/// How often those that have grown are handed on at most.
+const TURN: Duration = Duration::from_millis(5);
+
+/// Questions that are kept back at most.
+const HANDFUL: usize = 256;
 
 /// How long a process may have lived that had a socket but for a moment: from its fork to the end of its `execve`, on a
 /// machine that has much else to do.
 const MOMENT: Duration = Duration::from_secs(1);
-/// How long it waits for the kernel programs to tell who accepted before it searches.
-const SOON: Duration = Duration::from_millis(1);
+/// How long it waits for the kernel programs to tell who accepted before it searches: until the next reading of the rings.
+const SOON: Duration = Duration::from_millis(4);
 
 /// Something to find out about the owner of a face's local end.
 #[derive(Clone, Debug)]
@@ -78,21 +82,35 @@ pub enum Question {
 #[derive(Clone, Debug)]
 pub enum Answer {
     /// Who opened it.
-    Opened(FaceKey, Party),
+    Opened(FaceKey, Box<Party>),
     /// Who holds it now, or why that is not known.
-    Holder(FaceKey, Party),
+    Holder(FaceKey, Box<Party>),
     /// Who held it last, and from whom it inherited the socket if it had it but for a moment.
-    Released(FaceKey, Party, Option<u32>),
+    Released(FaceKey, Box<Party>, Option<u32>),
 }
 
 /// The queue of questions is full (or its thread is gone): the question was not taken and has to be counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Busy;
 
+/// What the thread that answers at once is told.
+#[derive(Debug)]
+enum Letter {
+    Asked(Question),
+    Found(Finding),
+    /// Nobody asks any more.
+    Last,
+}
+
 /// Where to ask. Dropping it ends the threads once all questions are answered.
 #[derive(Debug)]
 pub struct Desk {
-    questions: Sender<Question>,
+    /// What was asked since the last [`Desk::post`].
+    asked: VecDeque<Letter>,
+    letters: Post<Letter>,
+    /// Questions that were asked and not answered.
+    open: Arc<AtomicUsize>,
+    most: usize,
     not_searched: Arc<AtomicU64>,
 }
 
@@ -107,13 +125,14 @@ impl Desk {
         sockets: impl Fn() -> S,
         queue: usize,
     ) -> io::Result<(Self, Receiver<Answer>)> {
-        let (questions, asked) = bounded(queue);
+        // Room for all questions, for as many findings, and for the last letter.
+        let (letters, mailbox) = mail(2 * queue + 1);
         let (answers, answered) = bounded(queue);
-        let (searches, sought) = bounded(queue);
-        let (findings, found) = bounded(queue);
+        let (searches, sought) = mail(queue);
+        let open = Arc::new(AtomicUsize::new(0));
         let not_searched = Arc::new(AtomicU64::new(0));
         let search = Search::new(owners(), sockets());
-        let counter = Arc::clone(&not_searched);
+        let (findings, counter) = (letters.clone(), Arc::clone(&not_searched));
         thread::Builder::new().name("holders".into()).spawn(move || {
             let _ = rustix::process::setpriority_process(None, 5);
             seek(search, &sought, &findings, &counter);
@@ -126,19 +145,34 @@ impl Desk {
             under_way: HashSet::new(),
             soon: VecDeque::new(),
             young: VecDeque::new(),
+            grown: VecDeque::new(),
             next: Instant::now(),
+            open: Arc::clone(&open),
             not_searched: Arc::clone(&not_searched),
         };
-        thread::Builder::new().name("owners".into()).spawn(move || clerk.serve(&asked, &found))?;
-        Ok((Self { questions, not_searched }, answered))
+        thread::Builder::new().name("owners".into()).spawn(move || clerk.serve(&mailbox))?;
+        Ok((Self { asked: VecDeque::new(), letters, open, most: queue, not_searched }, answered))
     }
 
-    /// Asks without waiting.
+    /// Takes a question, which is asked with the next [`Desk::post`].
     ///
     /// # Errors
-    /// [`Busy`] if the queue is full.
-    pub fn ask(&self, question: Question) -> Result<(), Busy> {
-        self.questions.try_send(question).map_err(|_| Busy)
+    /// [`Busy`] if too many wait for their answer.
+    pub fn ask(&mut self, question: Question) -> Result<(), Busy> {
+        if self.open.load(Ordering::Relaxed) >= self.most {
+            return Err(Busy);
+        }
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.asked.push_back(Letter::Asked(question));
+        if self.asked.len() >= HANDFUL {
+            self.post();
+        }
+        Ok(())
+    }
+
+    /// Asks what was taken, without waiting.
+    pub fn post(&mut self) {
+        self.letters.offer(&mut self.asked);
     }
 
     /// Sockets whose holder was not searched for, because too many were.
@@ -148,46 +182,64 @@ impl Desk {
     }
 }
 
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.asked.push_back(Letter::Last);
+        self.letters.post_last(&mut self.asked);
+    }
+}
+
 /// The thread that answers at once.
 struct Clerk<S> {
     owners: Owners,
     sockets: S,
     answers: Sender<Answer>,
-    searches: Sender<(Sought, bool)>,
+    searches: Post<(Box<Sought>, bool)>,
     /// Faces whose holder is searched for, or is to be; what is found of others comes too late.
     under_way: HashSet<FaceKey>,
     /// Sockets that are searched for unless their holder is told at once.
-    soon: VecDeque<(Instant, Sought)>,
+    soon: VecDeque<(Instant, Box<Sought>)>,
     /// Sockets that are searched for when they have grown, and whether each was accepted.
-    young: VecDeque<(Instant, Sought, bool)>,
+    young: VecDeque<(Instant, Box<Sought>, bool)>,
+    /// Those that are searched for from the next post on.
+    grown: VecDeque<(Box<Sought>, bool)>,
     /// When the next one may be searched for at once, less the burst.
     next: Instant,
+    open: Arc<AtomicUsize>,
     not_searched: Arc<AtomicU64>,
 }
 
-/// Nobody takes answers any more.
-struct Over;
-
 impl<S: Sockets> Clerk<S> {
-    fn serve(mut self, asked: &Receiver<Question>, found: &Receiver<Finding>) {
+    fn serve(mut self, mailbox: &Mailbox<Letter>) {
+        let mut letters = VecDeque::new();
         loop {
-            let now = Instant::now();
-            let soon = self.soon.front().map(|(due, _)| *due);
-            let due = soon.into_iter().chain(self.young.front().map(|(due, _, _)| *due)).min();
-            let due = due.map(|due| due.saturating_duration_since(now));
-            let done = select! {
-                recv(asked) -> question => match question {
-                    Ok(question) => self.answer(question),
-                    Err(_) => return,
-                },
-                recv(found) -> finding => finding.map_or(Err(Over), |finding| self.found(finding)),
-                default(due.unwrap_or(IDLE)) => Ok(()),
-            };
-            if done.is_err() {
+            if mailbox.take(&mut letters, self.wait(Instant::now())).is_err() {
                 return;
             }
+            for letter in letters.drain(..) {
+                let done = match letter {
+                    Letter::Asked(question) => {
+                        let done = self.answer(question);
+                        self.open.fetch_sub(1, Ordering::Relaxed);
+                        done
+                    }
+                    Letter::Found(finding) => self.found(finding),
+                    Letter::Last => Err(Over),
+                };
+                if done.is_err() {
+                    return;
+                }
+            }
             self.grow(Instant::now());
+            self.hand_over();
         }
+    }
+
+    /// How long nothing is due. Those that are due within the next moments are handed on together.
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let soon = self.soon.front().map(|(due, _)| due.saturating_duration_since(now));
+        let young = self.young.front().map(|(due, _, _)| due.saturating_duration_since(now).max(TURN));
+        soon.into_iter().chain(young).min()
     }
 
     fn answer(&mut self, question: Question) -> Result<(), Over> {
@@ -195,11 +247,11 @@ impl<S: Sockets> Clerk<S> {
             Question::Opened { key, claim, accepted, space, holder, socket } => {
                 if let Some(claim) = claim {
                     let party = self.opened(&claim, accepted, space);
-                    self.answers.send(Answer::Opened(key, party)).map_err(|_| Over)?;
+                    self.answers.send(Answer::Opened(key, Box::new(party))).map_err(|_| Over)?;
                 }
                 let seen = holder.map_or(Ok(false), |claim| self.accepted(key, &claim))?;
                 if let Some(socket) = socket {
-                    self.search(*socket, accepted, seen, Instant::now());
+                    self.search(socket, accepted, seen, Instant::now());
                 }
                 Ok(())
             }
@@ -221,7 +273,7 @@ impl<S: Sockets> Clerk<S> {
                 }
                 party.netns = None;
                 let heir_of = sender.filter(|sender| self.inherited(&party, &claim, *sender));
-                self.answers.send(Answer::Released(key, party, heir_of)).map_err(|_| Over)
+                self.answers.send(Answer::Released(key, Box::new(party), heir_of)).map_err(|_| Over)
             }
         }
     }
@@ -231,7 +283,7 @@ impl<S: Sockets> Clerk<S> {
         let party = Party { netns: None, ..self.owners.caller(claim) };
         let is_known = party.process.is_some() && party.missing != Some("kernel_thread");
         if is_known {
-            self.answers.send(Answer::Holder(key, party)).map_err(|_| Over)?;
+            self.answers.send(Answer::Holder(key, Box::new(party))).map_err(|_| Over)?;
         }
         Ok(is_known)
     }
@@ -271,7 +323,7 @@ impl<S: Sockets> Clerk<S> {
 
     /// The holder of a socket is wanted. Who dialled holds it certainly at first; who was `seen` accepting does so for a
     /// moment, and may have been on its way to become another program.
-    fn search(&mut self, socket: Sought, accepted: bool, seen: bool, now: Instant) {
+    fn search(&mut self, socket: Box<Sought>, accepted: bool, seen: bool, now: Instant) {
         if self.under_way.len() >= MOST {
             self.not_searched.fetch_add(1, Ordering::Relaxed);
             return;
@@ -292,7 +344,7 @@ impl<S: Sockets> Clerk<S> {
             && let Some((_, socket)) = self.soon.pop_front()
         {
             if self.under_way.contains(&socket.key) {
-                self.hand_over(socket, false);
+                self.grown.push_back((socket, false));
             }
         }
         while let Some((due, _, _)) = self.young.front()
@@ -300,15 +352,15 @@ impl<S: Sockets> Clerk<S> {
             && let Some((_, socket, accepted)) = self.young.pop_front()
         {
             if self.under_way.contains(&socket.key) {
-                self.hand_over(socket, !accepted);
+                self.grown.push_back((socket, !accepted));
             }
         }
     }
 
-    fn hand_over(&mut self, socket: Sought, held: bool) {
-        let key = socket.key;
-        if self.searches.try_send((socket, held)).is_err() {
-            self.under_way.remove(&key);
+    fn hand_over(&mut self) {
+        self.searches.offer(&mut self.grown);
+        for (socket, _) in self.grown.drain(..) {
+            self.under_way.remove(&socket.key);
             self.not_searched.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -327,33 +379,28 @@ impl<S: Sockets> Clerk<S> {
 /// The thread that searches.
 fn seek<S: Sockets>(
     mut search: Search<S>,
-    sought: &Receiver<(Sought, bool)>,
-    findings: &Sender<Finding>,
+    sought: &Mailbox<(Box<Sought>, bool)>,
+    letters: &Post<Letter>,
     not_searched: &AtomicU64,
 ) {
-    let begin = |search: &mut Search<S>, (socket, held): (Sought, bool)| {
-        let key = socket.key;
-        if !search.begin(socket, Instant::now(), held) {
-            not_searched.fetch_add(1, Ordering::Relaxed);
-            let _ = findings.send(Finding { key, party: Party::default(), last: true });
-        }
-    };
+    let (mut sockets, mut findings) = (VecDeque::new(), VecDeque::new());
     loop {
-        let next = match search.wait(Instant::now()) {
-            Some(wait) => sought.recv_timeout(wait),
-            None => sought.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        match next {
-            Ok(first) => {
-                begin(&mut search, first);
-                sought.try_iter().for_each(|next| begin(&mut search, next));
-            }
-            Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => return,
+        // Whatever comes meanwhile waits: to be woken by each of them costs as well.
+        if let Some(rest) = search.rest(Instant::now()) {
+            thread::sleep(rest);
         }
-        let mut over = false;
-        search.round(Instant::now(), |finding| over |= findings.send(finding).is_err());
-        if over {
+        if sought.take(&mut sockets, search.wait(Instant::now())).is_err() {
+            return;
+        }
+        for (socket, held) in sockets.drain(..) {
+            let key = socket.key;
+            if !search.begin(socket, Instant::now(), held) {
+                not_searched.fetch_add(1, Ordering::Relaxed);
+                findings.push_back(Letter::Found(Finding { key, party: Box::default(), last: true }));
+            }
+        }
+        search.round(Instant::now(), |finding| findings.push_back(Letter::Found(finding)));
+        if letters.send(&mut findings).is_err() {
             return;
         }
     }

@@ -151,7 +151,8 @@ impl Folder {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Unread> {
         let file = openat(&self.0, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        let mut bytes = Vec::new();
+        // Most of these files end before this, and then two reads do.
+        let mut bytes = Vec::with_capacity(1024);
         match File::from(file).take(MAX_FILE).read_to_end(&mut bytes) {
             Ok(_) => Ok(bytes),
             Err(error) => Err(Errno::from_io_error(&error).map_or(Unread::Failed, Unread::from)),

@@ -17,6 +17,7 @@ mod desk;
 pub(crate) mod fake;
 mod folder;
 mod holders;
+mod mail;
 mod membership;
 pub mod mount;
 mod owners;

@@ -33,7 +33,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Finding {
     pub(super) key: FaceKey,
     /// Its holder, or the reason why there is none.
-    pub(super) party: Party,
+    pub(super) party: Box<Party>,
     /// Whether it is looked for no more.
     pub(super) last: bool,
 }
@@ -41,7 +41,7 @@ pub(super) struct Finding {
 /// One socket that is looked for.
 #[derive(Debug)]
 struct Wanted {
-    sought: Sought,
+    sought: Box<Sought>,
     due: Instant,
     /// How often it was looked at in vain.
     tries: usize,
@@ -75,13 +75,18 @@ impl<S: Sockets> Search<S> {
 
     /// Begins to look for a socket, not before `due`. `held`: its holder at the beginning is certain, and only whether it
     /// is handed on is asked. `false` if too many are looked for.
-    pub(super) fn begin(&mut self, sought: Sought, now: Instant, held: bool) -> bool {
+    pub(super) fn begin(&mut self, sought: Box<Sought>, now: Instant, held: bool) -> bool {
         if self.wanted.len() >= MOST {
             return false;
         }
         let due = if held { now + AGAIN } else { now };
         self.wanted.push_back(Wanted { sought, due, tries: 0, named: held });
         true
+    }
+
+    /// How long it may not work at all, because it has worked lately.
+    pub(super) fn rest(&self, now: Instant) -> Option<Duration> {
+        self.pace.wait(now)
     }
 
     /// How long there is nothing to do; `None` if nothing is looked for.
@@ -109,7 +114,7 @@ impl<S: Sockets> Search<S> {
             return;
         }
         let began = Instant::now();
-        let sought: Vec<Sought> = due.iter().map(|wanted| wanted.sought.clone()).collect();
+        let sought: Vec<Sought> = due.iter().map(|wanted| (*wanted.sought).clone()).collect();
         let found = self.sockets.find(&sought);
         let mut held = Vec::new();
         for (wanted, found) in due.into_iter().zip(found) {
@@ -157,7 +162,7 @@ impl<S: Sockets> Search<S> {
             // The socket's namespace, whatever namespace its holder is in.
             party.netns = Some(netns);
             let last = wanted.named;
-            tell(Finding { key: wanted.sought.key, party, last });
+            tell(Finding { key: wanted.sought.key, party: Box::new(party), last });
             if !last {
                 (wanted.named, wanted.due) = (true, now + AGAIN);
                 self.wanted.push_back(wanted);
@@ -234,7 +239,7 @@ impl<S: Sockets> Search<S> {
 
 fn nobody(wanted: &Wanted, netns: Option<u32>, missing: &'static str) -> Finding {
     let party = Party { netns, missing: Some(missing), ..Party::default() };
-    Finding { key: wanted.sought.key, party, last: true }
+    Finding { key: wanted.sought.key, party: Box::new(party), last: true }
 }
 
 #[cfg(test)]
@@ -247,7 +252,7 @@ mod tests {
         let mut search = Search::new(Owners::new(fake.roots().clone()), places.clone());
         let mut now = Instant::now();
         for sought in sought {
-            assert!(search.begin(sought.clone(), now, false));
+            assert!(search.begin(Box::new(sought.clone()), now, false));
         }
         let mut findings = Vec::new();
         while let Some(wait) = search.wait(now) {
@@ -299,7 +304,7 @@ mod tests {
         let places = Places::new(&[(1, Found::At { netns: 9, inode: 100 })]);
         let mut search = Search::new(Owners::new(fake.roots().clone()), places.clone());
         let now = Instant::now();
-        search.begin(places.sought(1, 5), now, false);
+        search.begin(Box::new(places.sought(1, 5)), now, false);
         let mut told = Vec::new();
         let mut pid = |finding: Finding| {
             told.push((finding.party.process.unwrap().pid, finding.party.netns, finding.last));
@@ -317,7 +322,7 @@ mod tests {
         let places = Places::new(&[]);
         let mut search = Search::new(Owners::new(fake.roots().clone()), places.clone());
         let now = Instant::now();
-        let begun = (0..2 * MOST).filter(|_| search.begin(places.sought(1, 5), now, true)).count();
+        let begun = (0..2 * MOST).filter(|_| search.begin(Box::new(places.sought(1, 5)), now, true)).count();
         assert_eq!(begun, MOST);
     }
 }

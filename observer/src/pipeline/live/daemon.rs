@@ -15,6 +15,7 @@ use super::counts::Counts;
 use super::ears::{Ears, State};
 use super::heap;
 use super::older;
+use super::outlet::Outlet;
 use super::proof::{Proof, Told};
 use super::servers::Servers;
 use super::watched::{Present, Watched};
@@ -132,7 +133,7 @@ impl Daemon {
                 JoinerLimits { hold: HOLD, close: CLOSE, connections: CONNECTIONS },
             ),
             control: Arc::clone(&control),
-            events: sender,
+            events: Outlet::new(sender),
             counts: Arc::clone(&counts),
             proof: Proof::new(roots.clone(), Arc::clone(&present)),
             desk,

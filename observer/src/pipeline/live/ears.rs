@@ -10,10 +10,10 @@ use observer_core::engine::{Engine, FaceKey, Input, LossPlace, Lost, Opened, Rep
 use observer_core::event::Event;
 use observer_core::party::NOT_YET;
 use observer_core::time::Timestamp;
-use tokio::sync::mpsc::Sender;
 
 use super::counts::Counts;
 use super::older::Older;
+use super::outlet::Outlet;
 use super::proof::Proof;
 use super::servers::Servers;
 use super::wishes::Wishes;
@@ -27,7 +27,7 @@ pub(super) struct Ears {
     pub(super) engine: Engine,
     pub(super) joiner: Joiner,
     pub(super) control: Arc<OnceLock<Control>>,
-    pub(super) events: Sender<Event>,
+    pub(super) events: Outlet,
     pub(super) counts: Arc<Counts>,
     pub(super) proof: Proof,
     pub(super) desk: Desk,
@@ -71,7 +71,7 @@ impl State {
 
 impl Ears {
     /// Whether it will be answered; counted if not.
-    fn ask(&self, question: Question) -> bool {
+    fn ask(&mut self, question: Question) -> bool {
         let asked = self.desk.ask(question).is_ok();
         if !asked {
             Counts::add(&self.counts.owners_not_asked, 1);
@@ -86,7 +86,7 @@ impl Ears {
 
     fn feed(&mut self, input: Input<'_>) {
         let Self { engine, joiner, control, events, counts, state, .. } = self;
-        let mut hand_on = |event| hand_on(events, counts, event);
+        let mut hand_on = |event| events.put(event, counts);
         engine
             .feed(input, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
     }
@@ -111,13 +111,9 @@ impl Ears {
     fn take_answers(&mut self) {
         while let Ok(answer) = self.answers.try_recv() {
             self.feed(match answer {
-                Answer::Opened(key, party) => Input::Party { key, party: Box::new(party) },
-                Answer::Holder(key, party) => {
-                    Input::Holder { key, party: Box::new(party), last: false, heir_of: None }
-                }
-                Answer::Released(key, party, heir_of) => {
-                    Input::Holder { key, party: Box::new(party), last: true, heir_of }
-                }
+                Answer::Opened(key, party) => Input::Party { key, party },
+                Answer::Holder(key, party) => Input::Holder { key, party, last: false, heir_of: None },
+                Answer::Released(key, party, heir_of) => Input::Holder { key, party, last: true, heir_of },
             });
         }
     }
@@ -137,7 +133,7 @@ impl Ears {
 
     fn take_news(&mut self) {
         let Self { joiner, events, counts, kubernetes, servers, state, .. } = self;
-        let mut hand_on = |event| hand_on(events, counts, event);
+        let mut hand_on = |event| events.put(event, counts);
         for news in kubernetes.iter().flat_map(|(_, news)| news.try_iter()) {
             match news {
                 News::Peer { key, resident } => {
@@ -158,15 +154,11 @@ impl Ears {
         self.take_answers();
         let now = Clock::now().utc(Clock::monotonic());
         let Self { engine, joiner, control, events, counts, state, .. } = &mut self;
-        let mut hand_on = |event| {
-            // The main thread takes events until the queue is closed: waiting for room loses nothing.
-            if events.blocking_send(event).is_err() {
-                Counts::add(&counts.events_lost, 1);
-            }
-        };
+        let mut hand_on = |event| events.put_last(event, counts);
         engine
             .finish(now, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
         joiner.finish(&mut hand_on);
+        events.post_last(counts);
     }
 }
 
@@ -191,6 +183,7 @@ impl Hear for Ears {
         });
         // Whoever listens accepts, or somebody else does: the holder has to be seen.
         let holder = older.and_then(|owner| owner.process.as_ref()).map(|process| process.pid);
+        let netns = older.and_then(|owner| owner.netns);
         let hint = claim.as_ref().map(|claim| claim.tgid).or(holder);
         let socket = (announced.cookie != 0 && (hint.is_some() || accepted)).then(|| {
             Box::new(Sought {
@@ -211,7 +204,6 @@ impl Hear for Ears {
         if !accepted {
             return party;
         }
-        let netns = older.and_then(|owner| owner.netns);
         let opener_unseen = party.is_none();
         let missing = Some(NOT_YET);
         Some(Box::new(Party { netns, missing, opener_unseen, ..party.map_or_else(Party::default, |it| *it) }))
@@ -253,15 +245,17 @@ impl Hear for Ears {
         self.take_answers();
         self.take_news();
         let lost = Counts::read(&self.counts.events_lost);
-        if lost > self.state.events_lost_told && self.events.capacity() > 0 {
+        if lost > self.state.events_lost_told && self.events.has_room() {
             let records = lost - core::mem::replace(&mut self.state.events_lost_told, lost);
             self.feed(Input::Lost(Lost { time: now, place: LossPlace::Sink, key: None, records, bytes: 0 }));
         }
         let Self { engine, joiner, control, events, counts, desk, state, .. } = self;
-        let mut hand_on = |event| hand_on(events, counts, event);
+        let mut hand_on = |event| events.put(event, counts);
         engine
             .advance(now, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
         joiner.advance(now, &mut hand_on);
+        events.post(counts);
+        desk.post();
         state.wishes.next_reading(control.get());
         counts.not_searched.store(desk.not_searched(), Ordering::Relaxed);
         counts.open.store(u64::try_from(joiner.open()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -291,11 +285,4 @@ fn tell(
         _ => {}
     }
     joiner.report(report, out);
-}
-
-/// Hands an event to the main thread, which may be waiting for a slow output; the rings cannot wait.
-fn hand_on(events: &Sender<Event>, counts: &Counts, event: Event) {
-    if events.try_send(event).is_err() {
-        Counts::add(&counts.events_lost, 1);
-    }
 }

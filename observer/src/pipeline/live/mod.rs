@@ -10,6 +10,7 @@ mod daemon;
 mod ears;
 mod heap;
 mod older;
+mod outlet;
 mod proof;
 mod servers;
 mod watched;

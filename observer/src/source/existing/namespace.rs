@@ -77,25 +77,24 @@ impl Namespace {
         Some(Self { inode, file })
     }
 
-    /// Runs `work` in this namespace, on a thread made for it that ends afterwards: no other thread ever changes its
-    /// namespace. Needs no rights for the namespace that the observer is in.
+    /// Runs `work` in this namespace: where it is another one than the caller's, on a thread made for it that ends
+    /// afterwards, for no other thread ever changes its namespace. Needs no rights for the caller's own.
     pub(crate) fn enter<T: Send>(&self, work: impl FnOnce() -> io::Result<T> + Send) -> io::Result<T> {
+        if self.is_own() {
+            return work();
+        }
         thread::scope(|scope| {
             let inside = thread::Builder::new().name("netns".into()).spawn_scoped(scope, || {
-                let own = Path::new("/proc/thread-self/ns/net");
-                if namespace_inode(own) != Some(u64::from(self.inode)) {
-                    move_into_link_name_space(
-                        File::open(&self.file)?.as_fd(),
-                        Some(LinkNameSpaceType::Network),
-                    )?;
-                    // The process may have ended and its pid been given to another.
-                    if namespace_inode(own) != Some(u64::from(self.inode)) {
-                        return Err(io::Error::from(io::ErrorKind::NotFound));
-                    }
-                }
-                work()
+                move_into_link_name_space(File::open(&self.file)?.as_fd(), Some(LinkNameSpaceType::Network))?;
+                // The process may have ended and its pid been given to another.
+                if self.is_own() { work() } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
             })?;
             inside.join().unwrap_or_else(|_| Err(io::Error::other("the thread in the namespace failed")))
         })
+    }
+
+    /// Whether the calling thread is in it.
+    fn is_own(&self) -> bool {
+        namespace_inode(Path::new("/proc/thread-self/ns/net")) == Some(u64::from(self.inode))
     }
 }
