@@ -276,3 +276,62 @@ fn a_paired_end_has_no_verdict_and_ends_by_its_sources_account() {
         Report::Closed { facts: None, bytes_to_server: 5, bytes_to_client: 6, ending: Ending::Finished, .. }
     )));
 }
+
+/// The source copies what the server says until it is told to copy requests alone.
+#[test]
+fn what_an_upgrade_became_is_read_before_the_source_copies_requests_alone() {
+    let mut rig = Rig::new();
+    let alone = |rig: &Rig| rig.reports.iter().any(|it| matches!(it, Report::RequestsOnly { .. }));
+    let request = b"GET /exec HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    rig.copied(0, request);
+    assert!(rig.reports.iter().any(|it| matches!(it, Report::Classified { .. })));
+    assert!(!alone(&rig), "the answer is still to come");
+    let payload = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let segment = Segment {
+        time: Timestamp(2),
+        seq: 6,
+        ack: ISN.wrapping_add(1 + request.len() as u32),
+        flags: Flags::ACK,
+        len: payload.len() as u32,
+        payload,
+    };
+    rig.feed(Input::Segment { key: KEY, direction: Direction::ToClient, segment, copied: Copied::All });
+    let learned = rig.reports.into_iter().find_map(|report| match report {
+        Report::Learned { facts, .. } => Some(facts),
+        _ => None,
+    });
+    let http = learned.unwrap().http.unwrap();
+    assert_eq!(http.counts.upgraded_to.as_deref(), Some("websocket"));
+    assert_eq!(http.field.response.unwrap().status_code, 101);
+    assert_eq!(http.counts.responses, Some(1));
+}
+
+#[test]
+fn requests_alone_are_wanted_once_one_was_answered_or_much_was_asked() {
+    for answered in [true, false] {
+        let mut rig = Rig::new();
+        let alone = |rig: &Rig| rig.reports.iter().any(|it| matches!(it, Report::RequestsOnly { .. }));
+        let request = b"GET /one HTTP/1.1\r\nHost: a\r\n\r\n";
+        rig.copied(0, request);
+        assert!(!alone(&rig));
+        if answered {
+            let payload = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+            let (len, seq, ack) = (payload.len() as u32, 6, ISN.wrapping_add(1 + request.len() as u32));
+            let segment = Segment { time: Timestamp(2), seq, ack, flags: Flags::ACK, len, payload };
+            rig.feed(Input::Segment {
+                key: KEY,
+                direction: Direction::ToClient,
+                segment,
+                copied: Copied::All,
+            });
+        } else {
+            for at in 1..=200 {
+                rig.copied(at * request.len() as u64, request);
+            }
+        }
+        assert!(alone(&rig));
+        let counts = rig.close().0.http.unwrap().counts;
+        // How many answers there were is not known where reading them ended.
+        assert_eq!(counts.responses, answered.then_some(1));
+    }
+}

@@ -52,6 +52,38 @@ fn root() -> Option<PathBuf> {
 }
 
 #[test]
+fn its_own_connections_to_the_api_are_not_told_and_those_of_others_are() {
+    let _world = world!();
+    let place = Netns::new();
+    let _server = server(&place, 25_041);
+    let folder = std::env::temp_dir().join(format!("observer-own-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let kubeconfig = folder.join("kubeconfig");
+    let text = "apiVersion: v1\nkind: Config\nclusters: [{name: c, cluster: {server: 'http://127.0.0.1:25041'}}]\n\
+                contexts: [{name: c, context: {cluster: c, user: u}}]\ncurrent-context: c\n\
+                users: [{name: u, user: {token: t}}]\n";
+    std::fs::write(&kubeconfig, text).unwrap();
+    // In the namespace of the server, so that its API is what listens there.
+    let mut command = place.command(observer().unwrap());
+    command.args(["run", "--format", "json", "--kubeconfig", kubeconfig.to_str().unwrap()]).args(words());
+    let daemon = Daemon::spawn(&mut command);
+    // What it asks is answered with what no API server says, and it asks again.
+    std::thread::sleep(Duration::from_secs(4));
+    let mut client = dial(&place, 25_041, "1");
+    client.wait();
+    daemon.settle(Duration::from_millis(1200), Duration::from_secs(6));
+    let own = daemon.pid();
+    let left = daemon.stop();
+    std::fs::remove_dir_all(&folder).unwrap();
+    let told = here(connections(&left.events));
+    assert_eq!(told.len(), 1, "{:?}", told.iter().map(|it| it.last().value.to_string()).collect::<Vec<_>>());
+    assert_eq!(told[0].last().number("control_plane.client.process.pid"), Some(client.pid().into()));
+    assert_ne!(own, client.pid());
+    let asked = left.words.join("\n");
+    println!("{asked}");
+}
+
+#[test]
 fn what_is_open_when_it_is_told_to_stop_is_told_as_still_open() {
     let _world = world!();
     let place = Netns::new();

@@ -34,9 +34,11 @@ impl Findings {
         addresses: &Addresses,
     ) -> bool {
         let (client, _) = known.parties();
-        let is_apiserver =
-            client.and_then(|party| party.component).is_some_and(Component::dials_for_apiserver)
-                || known.faces.first().is_some_and(|face| addresses.hosts.contains(&face.client.ip()));
+        let is_apiserver = client
+            .filter(|party| !party.is_component_claimed())
+            .and_then(|party| party.component)
+            .is_some_and(Component::dials_for_apiserver)
+            || known.faces.first().is_some_and(|face| addresses.hosts.contains(&face.client.ip()));
         let most = if is_apiserver { OBJECTS } else { CLAIMED_OBJECTS };
         let before = known.objects_held();
         let is_news = known.requested(key, request, time, most.saturating_sub(self.held));
@@ -53,7 +55,7 @@ impl Findings {
         addresses: &Addresses,
         out: &mut impl FnMut(Event),
     ) {
-        if known.stage != Stage::Classified {
+        if known.stage != Stage::Classified || known.own {
             return;
         }
         let Some(mut objects) = known.objects.take() else { return };

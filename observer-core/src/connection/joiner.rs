@@ -107,6 +107,13 @@ impl Joiner {
         self.context.cluster.get_or_insert_default().id.get_or_insert(id);
     }
 
+    /// The connection of a face is the observer's own: neither end of it is told, nor what it shows. The caller counts it.
+    pub fn keep_to_itself(&mut self, key: FaceKey) {
+        if let Some(known) = self.known(key) {
+            known.own = true;
+        }
+    }
+
     /// Takes what is known anew of where API servers are; findings that waited for it are told.
     pub fn addresses(&mut self, told: Addresses, out: &mut impl FnMut(Event)) {
         self.addresses.tell(told);
@@ -412,10 +419,12 @@ impl Joiner {
         let Some(known) = self.connections.value(index) else { return };
         if known.stage != Stage::Classified {
             known.stage = Stage::Classified;
-            let judged = Judged::of(known, None, &self.addresses);
-            out(self.context.classified(known, &judged));
-            judged.learn(known, &mut self.addresses);
-            self.raise(index, out);
+            if !known.own {
+                let judged = Judged::of(known, None, &self.addresses);
+                out(self.context.classified(known, &judged));
+                judged.learn(known, &mut self.addresses);
+                self.raise(index, out);
+            }
         }
         let Some(known) = self.connections.value(index) else { return };
         let list = if known.end.is_some() { List::Closing } else { List::Quiet };
@@ -464,7 +473,9 @@ impl Joiner {
             self.numbers.remove(&numbers);
         }
         self.findings.forget(&known);
-        out(self.context.closed(&known, &Judged::of(&known, None, &self.addresses)));
+        if !known.own {
+            out(self.context.closed(&known, &Judged::of(&known, None, &self.addresses)));
+        }
     }
 }
 

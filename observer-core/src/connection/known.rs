@@ -73,6 +73,8 @@ pub(super) struct Known {
     pub(super) classified_at: Timestamp,
     pub(super) end: Option<End>,
     pub(super) missing: MissingBytes,
+    /// It is the observer's own.
+    pub(super) own: bool,
     /// Its other end may be told as a connection of its own.
     pub(super) may_be_told_twice: bool,
 }
@@ -96,6 +98,7 @@ impl Known {
             classified_at: opened.time,
             end: None,
             missing: MissingBytes::default(),
+            own: false,
             may_be_told_twice: false,
         };
         known.add_face(opened, parties);
@@ -135,6 +138,7 @@ impl Known {
         self.may_be_told_twice = false;
         self.opened = self.opened.min(other.opened);
         self.subflow |= other.subflow;
+        self.own |= other.own;
         self.dialled = self.dialled.or(other.dialled);
         if other.place < self.place {
             // Which of them is the first to have both numbers is not the order in which packets met them.

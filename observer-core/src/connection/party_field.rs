@@ -15,6 +15,7 @@ pub(super) fn party_field(party: &Party) -> PartyField {
     let confidence = role.map(|_| match pod.map(|pod| pod.named) {
         // By its address, and not by its process.
         Some(Named::Api) if party.component.is_none() => Confidence::Strong,
+        _ if party.is_component_claimed() => Confidence::Claimed,
         _ => Confidence::Certain,
     });
     PartyField {

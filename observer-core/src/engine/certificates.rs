@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     fn hash(field: &CertificateField) -> String {
-        field.hash.as_ref().unwrap().sha256.clone()
+        field.hash.sha256.clone()
     }
 
     #[test]
@@ -77,7 +77,7 @@ mod tests {
         der.extend([7; 32]);
         let mut certificates = Certificates::default();
         let algorithm =
-            |field: Arc<CertificateField>| field.x509.as_ref().unwrap().public_key_algorithm.clone();
+            |field: Arc<CertificateField>| field.x509.as_ref().and_then(|it| it.public_key_algorithm.clone());
         for _ in 0..2 {
             assert_eq!(algorithm(certificates.read(Encoded { der: &der, raw: false })), None);
             assert_eq!(

@@ -17,6 +17,9 @@ const PASSING: u8 = 8;
 /// told to pass over, bytes.
 const STEP: u32 = 16 << 10;
 
+/// Bytes to the server after which the source is told to copy requests alone even if nothing was answered.
+const ASKED: u64 = 4 << 10;
+
 /// How far ahead the source is told at most, bytes: sequence numbers are compared modulo 2^32.
 const FURTHEST: u64 = 1 << 30;
 
@@ -59,6 +62,8 @@ pub(super) struct Face {
     pub(super) closed: Option<Box<Closed>>,
     /// Reading on was given up to stay within the engine's memory: requests may be missed.
     pub(super) reading_given_up: bool,
+    /// The source was told to copy requests alone.
+    pub(super) requests_alone: bool,
     /// What `held` was when it was last added to the engine's sum.
     pub(super) accounted: u32,
     /// The sequence number from which the requests are wanted, as it was last told.
@@ -94,6 +99,7 @@ impl Face {
             numbers_told: false,
             closed: None,
             reading_given_up: false,
+            requests_alone: false,
             accounted: 0,
             wanted_from: None,
             origin: opened.origin,
@@ -158,6 +164,18 @@ impl Face {
         }
         self.turned = !self.turned;
         false
+    }
+
+    /// Whether it is time to copy requests alone: the first response was read, which says what an upgrade became; or so much
+    /// was asked, or is known to follow, that the way to the server needs more than a budget.
+    pub(super) fn wants_requests_alone(&self) -> bool {
+        let Talk::Read(conversation) = &self.talk else { return false };
+        self.progress == Progress::Reading
+            && (conversation
+                .http()
+                .is_none_or(|summary| summary.responses > 0 || summary.request_position > ASKED)
+                || conversation.unwanted(Direction::ToServer) >= u64::from(STEP)
+                || self.closed.is_some())
     }
 
     /// From where on the requests are wanted, if that has to be told again: the reading went on, or a body can be passed

@@ -95,7 +95,7 @@ impl HttpFacts {
     fn of(summary: http::Summary) -> Self {
         let counts = HttpCounts {
             requests: summary.requests,
-            responses: summary.responses,
+            responses: (summary.responses >= summary.requests).then_some(summary.responses),
             missed: summary.missed,
             missed_unknown: summary.missed_unknown,
             resynchronised: summary.resynchronised,

@@ -199,8 +199,6 @@ impl Engine {
         if face.stage == Stage::Classified {
             if undecided && face.progress == Progress::Reading {
                 // It was silent for so long that this was its verdict, and speaks after all.
-                let from = face.wants_from();
-                out(Report::RequestsOnly { key: face.key, from });
                 if let Some(facts) = face.facts(&mut self.memory) {
                     out(Report::Learned { key: face.key, facts });
                 }
@@ -208,6 +206,8 @@ impl Engine {
             tell_requests(face, segment.time, out);
             if face.progress == Progress::Decided && face.is_read() {
                 self.hear_out(index, out);
+            } else if !face.requests_alone {
+                requests_alone(face, out);
             } else if direction == Direction::ToServer
                 && let Some(from) = face.wants_from()
             {
@@ -247,8 +247,7 @@ impl Engine {
         let open = face.closed.is_none();
         let reading = face.progress == Progress::Reading && !face.conflict();
         if reading {
-            let from = face.wants_from();
-            out(Report::RequestsOnly { key, from });
+            requests_alone(face, out);
         } else {
             out(Report::Enough(key));
             face.stop();
@@ -320,6 +319,15 @@ impl Engine {
                 break;
             }
         }
+    }
+}
+
+/// Has the source copy requests alone, if it is time for that.
+fn requests_alone(face: &mut Face, out: &mut impl FnMut(Report)) {
+    if face.wants_requests_alone() {
+        face.requests_alone = true;
+        let from = face.wants_from();
+        out(Report::RequestsOnly { key: face.key, from });
     }
 }
 

@@ -77,7 +77,7 @@ pub(super) fn certificate(certificate: tls::Certificate) -> CertificateField {
         issuer: certificate.issuer.clone(),
         not_before: certificate.not_before.and_then(when),
         not_after: certificate.not_after.and_then(when),
-        hash: Some(Hash { sha256: certificate.sha256.clone() }),
+        hash: Hash { sha256: certificate.sha256.clone() },
         x509: x509(certificate),
     }
 }
@@ -94,7 +94,7 @@ fn x509(certificate: tls::Certificate) -> Option<X509> {
         public_key_algorithm: certificate.key_algorithm,
         public_key_size: certificate.key_bits.and_then(|bits| u64::try_from(bits).ok()),
     };
-    Some(x509)
+    (x509 != X509::default()).then_some(x509)
 }
 
 /// Seconds since 1970; what lies before, or beyond the range of a [`Timestamp`], is left out.

@@ -67,9 +67,25 @@ pub struct ControlPlane {
     pub heartbeat: Option<Heartbeat>,
 }
 
+/// How much of the node the observer sees (`control_plane.heartbeat.coverage.*`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Coverage {
+    /// Sockets of the whole node are seen; not if only a part of its cgroup tree is visible.
+    pub whole_node: bool,
+    /// Processes can be named: the process file system shows the node's pids.
+    pub processes: bool,
+    /// What of the time before the start could not be seen, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unseen: Vec<String>,
+}
+
 /// `control_plane.heartbeat.*`: counted since the observer started.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Heartbeat {
+    /// How much of the node is seen.
+    pub coverage: Coverage,
+    /// SHA-256 of the configuration in force, in upper-case hex: equal for equal settings of one version.
+    pub configuration: String,
     /// Seconds since the start.
     pub uptime: u64,
     /// Connections that are known and not closed.
@@ -110,6 +126,10 @@ pub struct Heartbeat {
     pub owners_not_asked: u64,
     /// Connections left out because their program only bore the name of a watched one.
     pub candidates_disproved: u64,
+    /// Connections of the observer's own, which are not told.
+    pub own_connections: u64,
+    /// Machines of API servers whose connections are not watched, because the kernel's table has no room.
+    pub servers_not_watched: u64,
     /// Wishes about copying that the kernel's table had no room for.
     pub wishes_refused: u64,
     /// What was asked of the Kubernetes API; absent if it is not asked.
@@ -283,8 +303,10 @@ impl TlsExtra {
 pub struct HttpCounts {
     /// Request heads that were read.
     pub requests: u64,
-    /// Response heads that were read.
-    pub responses: u64,
+    /// Response heads that were read, where there was one for each request. Absent otherwise: where requests are read on,
+    /// reading responses ends with the first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub responses: Option<u64>,
     /// Request heads that are known to have been there and were not read.
     #[serde(skip_serializing_if = "is_zero")]
     pub missed: u64,

@@ -16,9 +16,9 @@ mod when;
 
 pub use community_id::community_id;
 pub use control_plane::{
-    ClientCertificateField, Connection, ControlPlane, DirectionField, Heartbeat, HttpCounts, KubernetesApi,
-    Loss, LossField, MissingBytes, OtherEnd, PartyField, ProcessField, SCHEMA, SocketState, SshField,
-    TlsExtra,
+    ClientCertificateField, Connection, ControlPlane, Coverage, DirectionField, Heartbeat, HttpCounts,
+    KubernetesApi, Loss, LossField, MissingBytes, OtherEnd, PartyField, ProcessField, SCHEMA, SocketState,
+    SshField, TlsExtra,
 };
 pub use ecs::{
     Action, Container, Destination, Ecs, EventField, HttpField, HttpRequest, HttpResponse, Kind, Log,

@@ -97,16 +97,15 @@ pub struct CertificateField {
     /// Valid until (RFC 3339).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_after: Option<String>,
-    /// Hashes of the certificate.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hash: Option<Hash>,
+    /// Hashes of the certificate. Whatever else cannot be read of it, these are there: a certificate is never empty.
+    pub hash: Hash,
     /// The certificate in more detail.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub x509: Option<X509>,
 }
 
 /// Hashes of a certificate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Hash {
     /// SHA-256 of the DER encoding, in upper-case hex as ECS asks.
     pub sha256: String,

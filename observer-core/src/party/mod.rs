@@ -61,6 +61,14 @@ impl Party {
         self.process.is_none() && self.pod.as_ref().is_some_and(|pod| pod.named == Named::Api)
     }
 
+    /// Whether nothing but the name of its program says which component it is: it runs in a pod that anybody may have made.
+    #[must_use]
+    pub fn is_component_claimed(&self) -> bool {
+        let namespace = self.pod.as_ref().and_then(|pod| pod.namespace.as_deref());
+        self.component.is_some()
+            && namespace.is_some_and(|it| it != "kube-system" && !it.starts_with("openshift-"))
+    }
+
     /// Whether it is only what was noted at the call, and the process itself is still being read.
     #[must_use]
     pub fn is_being_read(&self) -> bool {

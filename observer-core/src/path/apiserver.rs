@@ -212,6 +212,8 @@ pub(super) fn host_dials(scene: &Scene<'_>, client: End, server: End) -> Option<
         Some(Component::Kubelet | Component::Etcd) if !certified => None,
         Some(Component::KubeApiserver | Component::Server) => None,
         Some(Component::Agent) => None,
+        // Anything on that machine may have a certificate for it, etcdctl above all.
+        Some(Component::Etcd) => dials(scene, client, server).map(|it| it.at_most(Confidence::Claimed)),
         _ if scene.facts.verdict.security == Security::Ssh => {
             Some(Judgement::of(Path::SshTunnel, [client.basis(), (Confidence::Weak, Evidence::Protocol)]))
         }

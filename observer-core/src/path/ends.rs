@@ -62,7 +62,8 @@ impl End {
 fn by_party(party: Option<&Party>, program: Evidence, pod: Evidence) -> Option<End> {
     let party = party?;
     if let Some(component) = party.component {
-        return Some(End::new(Who::Component(component), Confidence::Certain, program));
+        let sure = if party.is_component_claimed() { Confidence::Claimed } else { Confidence::Certain };
+        return Some(End::new(Who::Component(component), sure, program));
     }
     if let Some(named) = party.pod.as_ref().map(|pod| pod.named) {
         let sure = if named == party::Named::Api { Confidence::Strong } else { Confidence::Certain };

@@ -366,12 +366,15 @@ fn to_etcd(scene: &Scene<'_>, client: End, server: End) -> Option<Judgement> {
     if client.who != Who::Unknown || !certified(scene) {
         return None;
     }
-    let path = match scene.server_addresses[1].port() {
-        2379 if scene.addresses.may_be_apiserver(scene.client_address.ip()) => Path::ApiserverToEtcd,
-        2380 => Path::EtcdPeer,
+    let (path, sure) = match scene.server_addresses[1].port() {
+        // Anything on that machine may have a certificate for it, etcdctl above all.
+        2379 if scene.addresses.may_be_apiserver(scene.client_address.ip()) => {
+            (Path::ApiserverToEtcd, (Confidence::Claimed, Evidence::ClientAddress))
+        }
+        2380 => (Path::EtcdPeer, (Confidence::Weak, Evidence::Port)),
         _ => return None,
     };
-    Some(Judgement::of(path, [server.basis(), (Confidence::Weak, Evidence::Port)]))
+    Some(Judgement::of(path, [server.basis(), sure]))
 }
 
 /// The path, if what was asked for is what components tell of themselves.

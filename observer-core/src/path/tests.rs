@@ -36,9 +36,13 @@ fn component(component: Component) -> Party {
 }
 
 fn in_pod(party: Party) -> Party {
+    in_namespace("default", party)
+}
+
+fn in_namespace(namespace: &str, party: Party) -> Party {
     let pod = Pod {
         uid: Some("6f0e7a52-9a3c-4a54-8f93-0d2c8fbd0a11".to_owned()),
-        namespace: Some("default".to_owned()),
+        namespace: Some(namespace.to_owned()),
         name: Some("web".to_owned()),
         container: Some("main".to_owned()),
         named: Named::ControlGroup,
@@ -209,12 +213,12 @@ fn who_dials_an_api_server_says_the_path() {
     for (client, path) in [
         (component(Kubelet), Path::NodeToApiserver),
         (component(KubeProxy), Path::NodeToApiserver),
-        (in_pod(component(KubeProxy)), Path::NodeToApiserver),
+        (in_namespace("kube-system", component(KubeProxy)), Path::NodeToApiserver),
         (component(KubeScheduler), Path::ComponentToApiserver),
         (component(KubeControllerManager), Path::ComponentToApiserver),
-        (in_pod(component(KubeScheduler)), Path::ComponentToApiserver),
+        (in_namespace("kube-system", component(KubeScheduler)), Path::ComponentToApiserver),
         (pod(), Path::PodToApiserver),
-        (in_pod(component(KonnectivityAgent)), Path::PodToApiserver),
+        (in_namespace("kube-system", component(KonnectivityAgent)), Path::PodToApiserver),
         (program(), Path::ClientToApiserver),
     ] {
         let tls = |server: Option<Party>| {
@@ -249,7 +253,7 @@ fn without_the_server_a_certificate_that_only_api_servers_see_says_enough() {
 
 #[test]
 fn a_kubelet_that_probes_an_api_server_in_a_pod_is_not_a_node_without_a_certificate() {
-    let static_pod = in_pod(component(KubeApiserver));
+    let static_pod = in_namespace("kube-system", component(KubeApiserver));
     let to = |server: Party| case(component(Kubelet), server).to("10.89.0.1:6443");
     to(static_pod.clone()).tls("", BOTH, Declined).is(Path::KubeletToPod, Weak);
     to(static_pod).tls("", BOTH, Presented).is(Path::NodeToApiserver, Certain);
@@ -438,7 +442,7 @@ fn the_store_is_dialled_by_api_servers_and_its_own_kind() {
     let to = |client: Option<Party>| case(client, component(Etcd)).to("10.89.0.1:2379");
     to(Some(component(KubeApiserver))).tls("", HTTP2, Presented).is(Path::ApiserverToEtcd, Certain);
     to(Some(component(KubeApiserver))).silent().is(Path::ApiserverToEtcd, Certain);
-    to(None).tls("", HTTP2, Presented).apiserver_at("10.89.0.1:6443").is(Path::ApiserverToEtcd, Weak);
+    to(None).tls("", HTTP2, Presented).apiserver_at("10.89.0.1:6443").is(Path::ApiserverToEtcd, Claimed);
     to(None).tls("", HTTP2, Presented).is_other(Unclear::ClientNotKnown);
     to(Some(program())).tls("", HTTP2, Presented).is_other(Unclear::NoPathFits);
     to(Some(program())).http("/metrics", "curl/8").is(Path::ComponentMetrics, Certain);
@@ -584,6 +588,14 @@ fn a_program_that_ended_before_it_was_read_is_one_if_nothing_says_otherwise() {
 }
 
 #[test]
+fn a_component_by_name_in_a_pod_of_anybodys_is_a_mere_claim() {
+    for (namespace, sure) in [("kube-system", Certain), ("openshift-etcd", Certain), ("default", Claimed)] {
+        let client = in_namespace(namespace, component(KubeApiserver));
+        case(client, component(Etcd)).tls("", HTTP2, Presented).is(Path::ApiserverToEtcd, sure);
+    }
+}
+
+#[test]
 fn a_port_alone_is_weak_and_never_more() {
     for (port, path, state) in [
         (10250, Path::ClientToKubelet, Declined),
@@ -592,11 +604,13 @@ fn a_port_alone_is_weak_and_never_more() {
     ] {
         case(None, None).to(&format!("10.0.0.1:{port}")).tls("", BOTH, state).is(path, Weak);
     }
-    for (port, path) in [(10250, Path::ApiserverToKubelet), (2379, Path::ApiserverToEtcd)] {
+    for (port, path, sure) in
+        [(10250, Path::ApiserverToKubelet, Weak), (2379, Path::ApiserverToEtcd, Claimed)]
+    {
         let mut case = case(None, None).to(&format!("10.0.0.1:{port}")).tls("", BOTH, Presented);
         case.is_other(Unclear::EndsNotKnown);
         case.known.suppose("10.89.0.1".parse().unwrap());
-        case.is(path, Weak);
+        case.is(path, sure);
     }
     case(None, None).to("10.0.0.1:10255").http("/metrics", "").is(Path::KubeletReadOnly, Weak);
 }

@@ -174,6 +174,26 @@ fn two_sockets_of_one_connection_are_told_once_with_both_owners() {
 }
 
 #[test]
+fn a_connection_of_the_observers_own_is_told_at_neither_end() {
+    let mut bench = Bench::new(LIVE);
+    bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+    bench.joiner.keep_to_itself(FaceKey(1));
+    bench.numbers(1, 7, 8);
+    bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+    bench.numbers(2, 7, 8);
+    bench.open(3, Role::Server, "10.0.0.1:998", "10.0.0.2:443");
+    for key in [1, 2, 3] {
+        bench.classify(key, 10, plain());
+        bench.advance(20);
+        bench.close(key, 30, 1);
+    }
+    bench.advance(1000);
+    assert_eq!(bench.actions(), BOTH);
+    assert_eq!(bench.events[0].source.as_ref().unwrap().port, 998);
+    assert_eq!(bench.joiner.open(), 0);
+}
+
+#[test]
 fn equal_addresses_in_two_namespaces_stay_two_connections() {
     let mut bench = Bench::new(LIVE);
     for (key, server) in [(1, 8), (2, 9)] {

@@ -82,7 +82,7 @@ pub(super) fn chain(message: &[u8], raw: bool) -> Vec<Certificate> {
 
 impl Certificate {
     fn of(der: &[u8]) -> Self {
-        let mut certificate = Self { sha256: hex(&Sha256::digest(der)), ..Self::default() };
+        let mut certificate = Self { sha256: digest(der), ..Self::default() };
         let Ok((_, parsed)) = X509Certificate::from_der(der) else { return certificate };
         certificate.subject = Some(name(parsed.subject()));
         certificate.issuer = Some(name(parsed.issuer()));
@@ -99,7 +99,7 @@ impl Certificate {
     }
 
     fn raw_key(der: &[u8]) -> Self {
-        let mut certificate = Self { sha256: hex(&Sha256::digest(der)), ..Self::default() };
+        let mut certificate = Self { sha256: digest(der), ..Self::default() };
         if let Ok((_, key)) = SubjectPublicKeyInfo::from_der(der) {
             certificate.read_key(&key);
         }
@@ -141,6 +141,11 @@ fn alternative_name(name: &GeneralName<'_>) -> Option<String> {
         },
         _ => None,
     }
+}
+
+/// SHA-256 in upper-case hex, as ECS has hashes of certificates.
+fn digest(der: &[u8]) -> String {
+    hex(&Sha256::digest(der)).to_uppercase()
 }
 
 #[cfg(test)]

@@ -16,6 +16,10 @@ pub(super) struct Counts {
     pub(super) owners_not_asked: AtomicU64,
     /// Sockets whose holder was not searched for, because too many were.
     pub(super) not_searched: AtomicU64,
+    /// Connections of the observer's own.
+    pub(super) own: AtomicU64,
+    /// Machines of API servers that the kernel's table has no room for.
+    pub(super) servers_not_watched: AtomicU64,
     /// Connections whose command name was that of a watched program and whose executable was not.
     pub(super) not_proven: AtomicU64,
 }

@@ -1,13 +1,15 @@
 //! The daemon: set-up, the main thread's waiting, and the end.
 
 use std::io;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use observer_core::connection::{Context, Joiner, JoinerLimits, Seed};
 use observer_core::engine::{self, Engine};
-use observer_core::event::{Cluster, Event, Heartbeat};
+use observer_core::event::{Cluster, Coverage, Event, Heartbeat};
 use observer_core::time::Timestamp;
+use sha2::{Digest, Sha256};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::{Receiver, channel};
 
@@ -38,6 +40,8 @@ const HOLD: Duration = Duration::from_millis(1);
 const CLOSE: Duration = Duration::from_millis(500);
 /// Connections that are known at one time, with those whose other end is waited for.
 const CONNECTIONS: usize = 150_000;
+/// What could not be seen of the past and is told again with each sign of life, at most.
+const MOST_UNSEEN: usize = 16;
 /// How often the daemon says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(60);
 
@@ -84,6 +88,9 @@ pub struct Daemon {
     told: Told,
     started: Instant,
     written: u64,
+    coverage: Coverage,
+    /// Of the configuration in force.
+    in_force: String,
 }
 
 impl Daemon {
@@ -141,10 +148,12 @@ impl Daemon {
             kubernetes,
             servers: servers.clone(),
             older: Arc::clone(&listed),
+            own: own_pid(&roots),
             state: State::default(),
         };
         let mut holes = Vec::new();
-        let part = roots.cgroup.as_deref().filter(|root| !is_whole(root)).map(|root| {
+        let whole_node = roots.cgroup.as_deref().is_none_or(is_whole);
+        let part = roots.cgroup.as_deref().filter(|_| !whole_node).map(|root| {
             format!("{}: only a part of the cgroup tree; sockets outside of it are not seen", root.display())
         });
         let live = Live::start_after(&settings, ears, |kernel| {
@@ -155,7 +164,14 @@ impl Daemon {
             let _ = listed.set(older);
             Ok(())
         })?;
+        let coverage = Coverage {
+            whole_node,
+            processes: roots.shows_initial_pids().unwrap_or(true),
+            unseen: holes.iter().take(MOST_UNSEEN).cloned().collect(),
+        };
         let daemon = Self {
+            coverage,
+            in_force: configuration(config),
             live,
             events,
             counts,
@@ -235,8 +251,7 @@ impl Daemon {
                 }
                 _ = upkeep.tick() => {
                     self.servers.keep_up(&self.roots);
-                    // A table that is full was told at the start; what was watched before stays so.
-                    let _ = self.live.control().also_watch(&self.servers.hosts());
+                    self.watch_servers();
                     self.learn_cluster();
                     Proof::keep_up(&self.roots, &self.present.get(), self.live.control(), &mut self.told);
                 }
@@ -249,6 +264,17 @@ impl Daemon {
                 _ = terminate.recv() => return Ok(()),
             }
         }
+    }
+
+    /// Watches the machines of API servers. Where the kernel's table has no room what was watched before stays so; the rest
+    /// is told as a loss.
+    fn watch_servers(&self) {
+        let hosts = self.servers.hosts();
+        let refused = match self.live.control().also_watch(&hosts) {
+            Ok(()) => 0,
+            Err(_) => hosts.len(),
+        };
+        self.counts.servers_not_watched.store(u64::try_from(refused).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
     /// The reader's thread hears of the cluster first.
@@ -272,6 +298,7 @@ impl Daemon {
             return Err(error.to_string());
         }
         self.told = Told::default();
+        self.in_force = configuration(&config);
         let mut owners = Owners::new(self.roots.clone()).on(self.node.clone());
         let mut words = older::list(&mut owners, &watched, self.live.control(), now()).holes;
         let later = self.config.fixed_settings_that_differ(&config);
@@ -285,6 +312,8 @@ impl Daemon {
         let kernel = self.live.counters().unwrap_or_default();
         let received = self.live.received();
         Heartbeat {
+            coverage: self.coverage.clone(),
+            configuration: self.in_force.clone(),
             uptime: self.started.elapsed().as_secs(),
             connections_open: Counts::read(&self.counts.open),
             events_written: self.written,
@@ -306,6 +335,8 @@ impl Daemon {
             owners_not_asked: Counts::read(&self.counts.owners_not_asked)
                 + Counts::read(&self.counts.not_searched),
             candidates_disproved: Counts::read(&self.counts.not_proven),
+            own_connections: Counts::read(&self.counts.own),
+            servers_not_watched: Counts::read(&self.counts.servers_not_watched),
             wishes_refused: self.live.control().refused_wishes(),
             kubernetes_api: self.asked.as_ref().map(|counts| counts.told()),
         }
@@ -328,6 +359,18 @@ impl Daemon {
             beat.events_lost,
         )
     }
+}
+
+/// The digest of a configuration; what a file that it names holds is no part of it.
+fn configuration(config: &RunConfig) -> String {
+    Sha256::digest(format!("{config:?}")).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// This process as the kernel programs see it, if the process file system shows the node's pids.
+fn own_pid(roots: &Roots) -> Option<u32> {
+    let shown = roots.shows_initial_pids().unwrap_or(true);
+    let link = std::fs::read_link(roots.proc.join("self")).ok().filter(|_| shown)?;
+    link.to_str()?.parse().ok()
 }
 
 fn now() -> Timestamp {

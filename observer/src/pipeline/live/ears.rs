@@ -38,6 +38,8 @@ pub(super) struct Ears {
     pub(super) servers: Servers,
     /// What was listed at the start, and is told on this thread when it begins to hear.
     pub(super) older: Arc<OnceLock<Older>>,
+    /// The observer's own process, where its number is known.
+    pub(super) own: Option<u32>,
     pub(super) state: State,
 }
 
@@ -50,6 +52,7 @@ pub(super) struct State {
     /// The face that was announced last and is not to be told.
     disproved: Option<FaceKey>,
     events_lost_told: u64,
+    servers_not_watched_told: u64,
     /// The version of `servers` that was told last.
     servers: u64,
     tidied: Timestamp,
@@ -91,6 +94,18 @@ impl Ears {
             .feed(input, &mut |report| tell(report, &mut state.wishes, control.get(), joiner, &mut hand_on));
     }
 
+    /// A connection became known. The observer's own is counted and never told: what it told would be asked for again.
+    fn open(&mut self, opened: Opened) {
+        let dialler = opened.party.as_ref().and_then(|party| party.process.as_ref()).map(|it| it.pid);
+        let is_own = opened.role == Role::Client && dialler.is_some() && dialler == self.own;
+        let key = opened.key;
+        self.feed(Input::Opened(opened));
+        if is_own {
+            self.joiner.keep_to_itself(key);
+            Counts::add(&self.counts.own, 1);
+        }
+    }
+
     /// The first thing that is told is what was there before.
     fn tell_older(&mut self) {
         if self.state.told_older {
@@ -101,7 +116,7 @@ impl Ears {
         self.state.told_older = true;
         for opened in &older.connections {
             self.state.listed.insert(opened.key);
-            self.feed(Input::Opened(opened.clone()));
+            self.open(opened.clone());
         }
         for Pair { one, other, certain } in older.pairs.iter().copied() {
             self.feed(Input::Ends { one, other, certain });
@@ -228,10 +243,12 @@ impl Hear for Ears {
         {
             return;
         }
-        if let Input::Opened(opened) = &input {
-            self.ask_for_peer(opened);
+        if let Input::Opened(opened) = input {
+            self.ask_for_peer(&opened);
+            self.open(opened);
+        } else {
+            self.feed(input);
         }
-        self.feed(input);
         self.state.wishes.press(self.control.get());
     }
 
@@ -248,6 +265,18 @@ impl Hear for Ears {
         if lost > self.state.events_lost_told && self.events.has_room() {
             let records = lost - core::mem::replace(&mut self.state.events_lost_told, lost);
             self.feed(Input::Lost(Lost { time: now, place: LossPlace::Sink, key: None, records, bytes: 0 }));
+        }
+        let unwatched = Counts::read(&self.counts.servers_not_watched);
+        let before = core::mem::replace(&mut self.state.servers_not_watched_told, unwatched);
+        if unwatched > before {
+            let records = unwatched - before;
+            self.feed(Input::Lost(Lost {
+                time: now,
+                place: LossPlace::KernelTable,
+                key: None,
+                records,
+                bytes: 0,
+            }));
         }
         let Self { engine, joiner, control, events, counts, desk, state, .. } = self;
         let mut hand_on = |event| events.put(event, counts);
