@@ -8,16 +8,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use clap::ValueEnum;
 
 use crate::bench::used::Leashed;
-use crate::process::{command, output, run};
+use crate::process::{command, exists, output, run};
 
 /// A port that is watched by default: etcd's, which nothing else uses here.
 pub const PORT: u16 = 2379;
 /// OpenSSL's port, watched by default too.
 const TLS_PORT: u16 = 6443;
+
+/// The two ends of a load keep to a core each, or where the scheduler happens to put them decides how fast it is.
+const CLIENT_CORE: &str = "0";
+const SERVER_CORE: &str = "1";
 
 const REQUEST: &[u8] = b"GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n\r\n";
 const RESPONSE: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok";
@@ -36,7 +40,7 @@ impl Tls {
         make.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
         make.args(["-subj", "/CN=bench", "-keyout"]).arg(&key).arg("-out").arg(&certificate);
         run(make.stderr(Stdio::null()))?;
-        let mut server = command("openssl");
+        let mut server = on_core(SERVER_CORE, "openssl");
         server.args(["s_server", "-quiet", "-tls1_3", "-accept", &TLS_PORT.to_string(), "-key"]);
         server.arg(&key).arg("-cert").arg(&certificate).stdout(Stdio::null()).stderr(Stdio::null());
         let server = Leashed(server.spawn()?);
@@ -51,7 +55,7 @@ impl Tls {
     /// New connections a second.
     #[expect(clippy::unused_self, reason = "there must be a server")]
     pub fn connections(&self, time: Duration) -> Result<f64> {
-        let mut client = command("openssl");
+        let mut client = on_core(CLIENT_CORE, "openssl");
         client.args(["s_time", "-new", "-connect", &format!("127.0.0.1:{TLS_PORT}"), "-time"]);
         client.arg(time.as_secs().to_string()).stderr(Stdio::null());
         let start = Instant::now();
@@ -61,6 +65,39 @@ impl Tls {
             said.lines().find_map(|line| line.split_once(" connections in ")?.0.trim().parse::<f64>().ok());
         Ok(count.context("openssl s_time tells no number of connections")? / wall)
     }
+}
+
+/// A command on one core.
+fn on_core(core: &str, program: &str) -> Command {
+    if !exists("taskset") {
+        return command(program);
+    }
+    let mut command = command("taskset");
+    command.args(["-c", core, program]);
+    command
+}
+
+/// Keeps the calling thread to one core; without `taskset` it goes where it is put.
+fn keep_to(core: &str) {
+    let thread = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    if let Some(thread) = thread.file_name()
+        && exists("taskset")
+    {
+        let mut keep = command("taskset");
+        keep.args(["-pc", core]).arg(thread).stdout(Stdio::null()).stderr(Stdio::null());
+        let _ = keep.status();
+    }
+}
+
+/// Runs a load on a thread of its own, on the client's core.
+fn as_client<T: Send>(load: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            keep_to(CLIENT_CORE);
+            load()
+        });
+        client.join().unwrap_or_else(|_| bail!("the load failed"))
+    })
 }
 
 /// A server of one thread that answers each connection by a function, until it is dropped.
@@ -76,6 +113,7 @@ impl Server {
         let stop = std::sync::Arc::new(AtomicBool::new(false));
         let asked = std::sync::Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
+            keep_to(SERVER_CORE);
             while let Ok((stream, _)) = listener.accept() {
                 if asked.load(Ordering::Relaxed) {
                     return;
@@ -115,13 +153,15 @@ fn request() -> Result<()> {
 /// Connect, one small request, close: how many a second, and how many.
 pub fn connections(time: Duration) -> Result<(f64, u32)> {
     let _server = Server::start(PORT, respond)?;
-    let start = Instant::now();
-    let mut count = 0;
-    while start.elapsed() < time {
-        request()?;
-        count += 1;
-    }
-    Ok((f64::from(count) / start.elapsed().as_secs_f64(), count))
+    as_client(|| {
+        let start = Instant::now();
+        let mut count = 0;
+        while start.elapsed() < time {
+            request()?;
+            count += 1;
+        }
+        Ok((f64::from(count) / start.elapsed().as_secs_f64(), count))
+    })
 }
 
 /// The same with a pause in between: how many. The one connection that ends the server has no request and is counted too.
@@ -145,15 +185,17 @@ pub fn bulk(time: Duration) -> Result<f64> {
         let mut buffer = vec![0; 1 << 18];
         while stream.read(&mut buffer).is_ok_and(|length| length > 0) {}
     })?;
-    let mut client = TcpStream::connect(("127.0.0.1", PORT))?;
-    let chunk = vec![0xa5; 1 << 16];
-    let start = Instant::now();
-    let mut megabytes = 0.0;
-    while start.elapsed() < time {
-        client.write_all(&chunk)?;
-        megabytes += 0.065_536;
-    }
-    Ok(megabytes / start.elapsed().as_secs_f64())
+    as_client(|| {
+        let mut client = TcpStream::connect(("127.0.0.1", PORT))?;
+        let chunk = vec![0xa5; 1 << 16];
+        let start = Instant::now();
+        let mut megabytes = 0.0;
+        while start.elapsed() < time {
+            client.write_all(&chunk)?;
+            megabytes += 0.065_536;
+        }
+        Ok(megabytes / start.elapsed().as_secs_f64())
+    })
 }
 
 /// Connections that stay open while this lives, in processes of their own: one may not have that many descriptors.

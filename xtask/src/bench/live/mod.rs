@@ -44,7 +44,8 @@ fn throughput(
 ) -> Result<()> {
     report.table(
         "The daemon beside the node's work",
-        "Loopback, both ends on the same cores as the daemon, which watches the port and writes JSON to /dev/null.",
+        "Loopback; the client has one core and the server the other, and the daemon both: it watches the port and writes JSON to \
+         /dev/null.",
         &["load", "not observed", "observed", "observed ÷ not", "goal"],
     );
     let tls = if exists("openssl") { Some(Tls::start(folder)?) } else { None };
@@ -189,7 +190,7 @@ fn packets(observer: &Path, report: &mut Report) -> Result<()> {
     report.table(
         "The kernel programs on packets",
         "Mean ns a run of the two packet programs (`kernel.bpf_stats_enabled`, whose own clock reads are in the figure: an empty \
-         program shows about 66 ns on 6.18). Verified instructions by kind of program, as the kernel counts them.",
+         program shows 30 to 66 ns on 6.18, by the machine). Verified instructions by kind of program, as the kernel counts them.",
         &["packets", "runs", "ns a run (goal ≤ 60 net)"],
     );
     let _stats = kernel::Statistics::on()?;
