@@ -16,6 +16,8 @@ pub mod reach {
     pub const EVERYTHING: u32 = 32;
     /// User space named this very socket.
     pub const SOCKET: u32 = 64;
+    /// The socket that dialled it is watched, and is of this node.
+    pub const PEER: u32 = 128;
 }
 
 /// What user space said about a thread group.

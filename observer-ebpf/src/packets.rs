@@ -124,6 +124,15 @@ unsafe fn on_listener<const DIRECTION: u8>(
         if headers.flags & RST != 0 || (opens && headers.len == 0 && !joins) {
             return None;
         }
+        // Whether it is watched or not: the socket that dialled it may be.
+        let told = if DIRECTION == direction::OUT {
+            headers.flags & (SYN | ACK) == SYN | ACK && pairs::answers(socket, headers)
+        } else {
+            headers.flags & SYN == 0 && pairs::is_told(headers)
+        };
+        if told {
+            return None;
+        }
         let mut why = read(addr_of!((*socket).reach));
         if why == 0 && config.addresses == 0 {
             return None;
@@ -137,14 +146,6 @@ unsafe fn on_listener<const DIRECTION: u8>(
                 return None;
             }
             why = reach::ADDRESS;
-        }
-        let told = if DIRECTION == direction::OUT {
-            headers.flags & (SYN | ACK) == SYN | ACK && pairs::answers(socket, headers)
-        } else {
-            headers.flags & SYN == 0 && pairs::is_told(headers)
-        };
-        if told {
-            return None;
         }
         let now = bpf_ktime_get_ns();
         tell::handshake(skb, socket, config, headers, DIRECTION, why, now, &ends);

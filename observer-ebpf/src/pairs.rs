@@ -1,7 +1,7 @@
 //! Connections with both ends on this node: the end that dialled tells the bytes, the other one only that it is there
 //! and how it ended.
 
-use observer_common::{Config, Mode, Pair, SocketState, reach, step};
+use observer_common::{Config, Mode, Pair, SocketState, direction, reach, step};
 
 use crate::headers::Headers;
 use crate::maps::HANDSHAKES;
@@ -44,7 +44,7 @@ pub unsafe fn repeated(socket: *const SocketState) {
     }
 }
 
-/// A watched listener answers. Whether a socket of this node dialled it: then its record is not needed.
+/// A listener answers, watched or not. Whether a watched socket of this node dialled it: then its record is not needed.
 #[inline(always)]
 pub unsafe fn answers(listener: *const SocketState, headers: &Headers) -> bool {
     let client = headers.ack.wrapping_sub(1);
@@ -100,6 +100,20 @@ pub unsafe fn is_told(headers: &Headers) -> bool {
     let client = headers.seq.wrapping_sub(1);
     // SAFETY: as above.
     unsafe { slot(client).is_some_and(|pair| (*pair).is_told(client, headers.ack.wrapping_sub(1))) }
+}
+
+/// An accepted socket that nothing else makes watched shows its first packet: whether it is the other end of a socket of
+/// this node that is watched. Where the first bytes came with the handshake, its numbers are not in this packet, and the
+/// end stays unknown.
+#[inline(always)]
+pub unsafe fn is_other_end<const DIRECTION: u8>(socket: *const SocketState, headers: &Headers) -> bool {
+    let (seq, ack) = (headers.seq.wrapping_sub(1), headers.ack.wrapping_sub(1));
+    let (client, server) = if DIRECTION == direction::IN { (seq, ack) } else { (ack, seq) };
+    // SAFETY: as above.
+    unsafe {
+        slot(client)
+            .is_some_and(|pair| (*pair).is_told(client, server) && (*pair).listener == (*socket).listener)
+    }
 }
 
 /// An accepted socket shows its first packet: whether its other end tells the bytes.

@@ -3,11 +3,12 @@
 use core::ptr::addr_of;
 
 use aya_ebpf::bindings::bpf_sock;
-use observer_common::{Config, Facts, Mode, SocketState, decide, mark, role};
+use observer_common::{Config, Facts, Mode, SocketState, decide, mark, reach, role};
 
 use crate::ends::read;
 use crate::headers::{Headers, SYN};
 use crate::maps::OWNERS;
+use crate::pairs;
 use crate::rules::Maps;
 use crate::tcp::Tcp;
 use crate::tell;
@@ -51,6 +52,13 @@ pub unsafe fn in_scope<const DIRECTION: u8>(
             cookie: (*socket).cookie,
         };
         (*socket).reach = decide(&Maps { config }, &facts);
+        if (*socket).role == role::SERVER
+            && (*socket).reach == 0
+            && ((*socket).paired != 0
+                || ((*socket).generation == 0 && pairs::is_other_end::<DIRECTION>(socket, headers)))
+        {
+            (*socket).reach = reach::PEER;
+        }
         // Read back from memory, so that the verifier goes on with one unknown number and not with every combination
         // of reasons.
         let why = read(addr_of!((*socket).reach));

@@ -14,6 +14,8 @@ pub struct Told {
     pub classified: Vec<Event>,
     /// Its `connection-closed` events.
     pub closed: Vec<Event>,
+    /// Its findings.
+    pub findings: Vec<Event>,
 }
 
 /// The events by connection, in the order in which the connections appeared.
@@ -29,6 +31,7 @@ pub fn connections(events: &[Event]) -> Vec<Told> {
         match event.action() {
             "connection-classified" => all[at].classified.push(event.clone()),
             "connection-closed" => all[at].closed.push(event.clone()),
+            "finding" => all[at].findings.push(event.clone()),
             _ => {}
         }
     }
@@ -42,7 +45,7 @@ impl Told {
     /// It has none.
     #[must_use]
     pub fn last(&self) -> &Event {
-        self.closed.last().or(self.classified.last()).unwrap()
+        self.closed.last().or(self.classified.last()).or(self.findings.last()).unwrap()
     }
 
     /// The port that was dialled, behind any translation.

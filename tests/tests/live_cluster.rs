@@ -8,7 +8,7 @@ use std::time::Duration;
 use observer_tests::daemon::{Daemon, Left};
 use observer_tests::ledger::connections;
 use observer_tests::schema::violations;
-use observer_tests::truth::{self, Item, Terms, UNTOLD};
+use observer_tests::truth::{self, Item, Terms};
 use observer_tests::world;
 use observer_tests::world::skipped;
 
@@ -58,7 +58,7 @@ fn missing(words: &[&str]) -> Option<String> {
 }
 
 /// Puts a cluster up beside a daemon, drives it, and holds the events against what was driven.
-fn observe(watched: &[&str], cluster: &[&str], terms: Terms<'_>) {
+fn observe(watched: &[&str], cluster: &[&str], terms: Terms) {
     if let Some(reason) = missing(cluster) {
         return skipped(reason);
     }
@@ -71,7 +71,7 @@ fn observe(watched: &[&str], cluster: &[&str], terms: Terms<'_>) {
     check(&left, &items, terms);
 }
 
-fn check(left: &Left, items: &[Item], terms: Terms<'_>) {
+fn check(left: &Left, items: &[Item], terms: Terms) {
     let told = connections(&left.events);
     let (compared, mut wrong) = truth::differences(items, &told, terms);
     wrong.extend(
@@ -97,18 +97,18 @@ fn check(left: &Left, items: &[Item], terms: Terms<'_>) {
 #[test]
 fn what_is_watched_by_default_is_told_once_as_its_ends_saw_it() {
     let _world = world!();
-    observe(&[], &[], Terms { untold: &UNTOLD, one_face: true, ..Terms::default() });
+    observe(&[], &[], Terms::default());
 }
 
 #[test]
 fn everything_is_told_once_as_its_ends_saw_it_where_everything_is_watched() {
     let _world = world!();
-    let terms = Terms { untold: &UNTOLD, everything: true, ..Terms::default() };
+    let terms = Terms { everything: true, ..Terms::default() };
     observe(&["--scope", "all"], &["--proxy", "nftables"], terms);
 }
 
 #[test]
 fn what_the_agent_of_konnectivity_dials_is_told_as_if_the_api_server_did() {
     let _world = world!();
-    observe(&[], &["--konnectivity"], Terms { untold: &UNTOLD, one_face: true, ..Terms::default() });
+    observe(&[], &["--konnectivity"], Terms::default());
 }

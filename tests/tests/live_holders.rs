@@ -145,6 +145,37 @@ fn a_service_that_was_started_with_a_listener_holds_what_it_accepts() {
 }
 
 #[test]
+fn who_is_dialled_on_this_node_is_told_where_the_dialler_alone_is_watched() {
+    let _world = world!();
+    let place = Netns::new();
+    let own = std::process::id();
+    let words = ["--port", "23999", "--process", "none", "--pid", &own.to_string()].map(String::from);
+    let daemon = Daemon::start(&words.each_ref().map(String::as_str));
+    let server = act(&place, &["listen_fds", "23209"]);
+    ready(&server);
+    let to = ([127, 0, 0, 1], 23_209).into();
+    let dialled = place.run(|| {
+        use std::io::{Read, Write};
+        let mut stream = std::net::TcpStream::connect::<std::net::SocketAddr>(to).unwrap();
+        stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
+        let mut answer = [0; 1];
+        let _ = stream.read(&mut answer).unwrap();
+        std::thread::sleep(Duration::from_millis(300));
+        stream.local_addr().unwrap()
+    });
+    let said = server.next();
+    // Somebody else's connection to the same listener is nobody's concern.
+    dial(&place, 23_209).wait();
+    let told = told(daemon);
+    assert_eq!(told.len(), 1, "{:?}", told.iter().map(Told::line).collect::<Vec<_>>());
+    let event = told[0].last();
+    assert_eq!(told[0].client(), Some(dialled));
+    assert_eq!(event.number("control_plane.connection.faces"), Some(2), "{}", event.value);
+    assert_eq!(event.number("control_plane.client.process.pid"), Some(u64::from(own)));
+    check(event, "server", &said["pid"], &said["opened_by"]);
+}
+
+#[test]
 fn systemds_own_activator_opens_and_its_service_holds() {
     let _world = world!();
     if !has("systemd-socket-activate") {

@@ -38,7 +38,7 @@ impl Daemon {
         let logs = cache().join("logs");
         std::fs::create_dir_all(&logs)?;
         let log = File::create(log(name))?;
-        let mut script = groups::enter(name)?;
+        let mut script = groups::enter(place.name, name)?;
         for (own, fixed) in &setting.mounts {
             script += &format!("mount --bind {} {fixed}\n", own.display());
         }

@@ -1,4 +1,5 @@
-//! Control groups: each program of the cluster is started in one of ours, and the pods are below another. Whatever is in
+//! Control groups: each machine of the cluster has one of ours, each of its programs is started in one below that, and the
+//! pods are below another. Whatever is in
 //! them belongs to the cluster, whoever started it and however that one ended.
 
 use std::collections::BTreeSet;
@@ -26,15 +27,15 @@ fn mounted(mounts: &str) -> Vec<&str> {
 
 /// The group below which a worker keeps its pods, as a kubelet wants it told.
 pub fn pods(worker: &str) -> String {
-    format!("/{NAME}/pods-{worker}")
+    format!("/{NAME}/{worker}/pods")
 }
 
-/// Makes a group in every tree and returns its folders.
-fn make(name: &str) -> Result<Vec<PathBuf>> {
+/// Makes a group of a machine's in every tree and returns its folders.
+fn make(machine: &str, name: &str) -> Result<Vec<PathBuf>> {
     let mut folders = Vec::new();
     for tree in trees() {
         let mut folder = tree;
-        for part in [NAME, name] {
+        for part in [NAME, machine, name] {
             folder.push(part);
             std::fs::create_dir_all(&folder)?;
             // A group that names no processors takes no process.
@@ -55,19 +56,21 @@ fn make(name: &str) -> Result<Vec<PathBuf>> {
 
 /// Makes the group below which a worker keeps its pods.
 pub fn make_for_pods(worker: &str) -> Result<()> {
-    make(&format!("pods-{worker}")).map(drop)
+    make(worker, "pods").map(drop)
 }
 
-/// Lines for a shell that puts itself into the group of this name.
-pub fn enter(name: &str) -> Result<String> {
-    let folders = make(name)?;
+/// Lines for a shell that puts itself into a machine's group of this name.
+pub fn enter(machine: &str, name: &str) -> Result<String> {
+    let folders = make(machine, name)?;
     Ok(folders.iter().map(|it| format!("echo $$ >{}/cgroup.procs\n", it.display())).collect())
 }
 
 /// The process that was started in the group of this name, and is still there.
 pub fn pid_of(name: &str) -> Option<u32> {
     let mut found = BTreeSet::new();
-    collect(&trees().first()?.join(NAME).join(name), &mut found);
+    for machine in children(&trees().first()?.join(NAME)) {
+        collect(&machine.join(name), &mut found);
+    }
     let own = |pid: &u32| command_name(*pid).is_some_and(|it| name.starts_with(&it));
     found.into_iter().find(own)
 }
@@ -96,12 +99,12 @@ fn below_pod(folder: &Path, uid: &str, found: &mut BTreeSet<u32>) {
     }
 }
 
-/// A command that is in the group of this name from its first moment, for what is started and waited for: should we be
+/// A command that is in a machine's group of this name from its first moment, for what is started and waited for: should we be
 /// ended before it, `down` finds it.
-pub fn command_in(name: &str, words: Command) -> Result<Command> {
+pub fn command_in(machine: &str, name: &str, words: Command) -> Result<Command> {
     let mut command = command("sh");
     command
-        .args(["-ec", &(enter(name)? + "exec \"$@\""), "sh"])
+        .args(["-ec", &(enter(machine, name)? + "exec \"$@\""), "sh"])
         .arg(words.get_program())
         .args(words.get_args());
     Ok(command)
@@ -134,7 +137,8 @@ pub fn clear() -> Result<()> {
     Ok(())
 }
 
-fn processes() -> BTreeSet<u32> {
+/// All processes of the cluster.
+pub fn processes() -> BTreeSet<u32> {
     let mut found = BTreeSet::new();
     for tree in trees() {
         collect(&tree.join(NAME), &mut found);

@@ -73,7 +73,7 @@ impl Place {
 
     /// The same for what takes its time or waits for others, which `down` is to find.
     pub fn client(self, program: impl AsRef<OsStr>) -> Result<Command> {
-        groups::command_in("clients", self.command(program))
+        groups::command_in(self.name, "clients", self.command(program))
     }
 
     fn ip(self, words: &str) -> Result<()> {

@@ -11,7 +11,7 @@ use super::daemon::Daemon;
 use super::packages::Packages;
 use super::place::{CONTROL_PLANE, WORKERS};
 use super::state::{self, Shape};
-use super::{certificates, down, go, image, place, worker};
+use super::{certificates, down, go, groups, image, place, worker};
 use crate::process::output;
 
 const OBJECTS: &str = include_str!("../../cluster/objects.yaml");
@@ -43,7 +43,10 @@ pub fn up(parts: &Parts, shape: Shape) -> Result<()> {
         eprintln!("The cluster is up already.");
         return Ok(());
     }
-    down::down()?;
+    // Groups that are empty may have been made for somebody who is to see all of it.
+    if state::exists() || !groups::processes().is_empty() {
+        down::down()?;
+    }
     let began = Instant::now();
     if let Err(error) = build(parts, shape) {
         // Nothing half-done is left behind; its logs are.

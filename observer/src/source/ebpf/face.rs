@@ -138,8 +138,10 @@ impl Face {
                 self.bytes_in = Some(received + u64::from(ahead));
             }
             if self.bytes_out.is_none() {
+                // A reset need not acknowledge anything, and then has no number (RFC 9293, section 3.5.2).
                 let newly = event.ack.wrapping_sub(event.snd_una);
-                self.bytes_out = Some(acked + if newly < 1 << 31 { u64::from(newly) } else { 0 });
+                let counts = event.tcp_flags & Flags::ACK.0 != 0 && newly < 1 << 31;
+                self.bytes_out = Some(acked + if counts { u64::from(newly) } else { 0 });
             }
         }
     }

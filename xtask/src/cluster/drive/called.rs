@@ -36,7 +36,7 @@ fn through_service(driver: &Driver, told: &Value, path: &str) -> Result<Expect> 
         .address("source.nat", word("peer"))
         .tls(word("tls"), word("client"))
         .process("server", "peer", pod.pid())
-        .pod("server", &pod.name, &pod.uid)
+        .pod("server", pod)
         .path(path))
 }
 
@@ -83,7 +83,7 @@ fn pod_to_server(driver: &mut Driver) -> Result<()> {
     let done = caller.get(&format!("https://{KUBERNETES}/version"), &more)?;
     let server = format!("{}:6443", CONTROL_PLANE.address());
     let expect = driver.to_server(caller.sign(done.connection()));
-    let expect = expect.address("destination.nat", &server).pod("client", &pod.name, &pod.uid);
+    let expect = expect.address("destination.nat", &server).pod("client", &pod);
     Item::of("pod-to-apiserver", "GET /version from a pod, with its token", &done)
         .on(expect.path("pod-to-apiserver"))
         .tell();
@@ -98,7 +98,7 @@ fn probes(driver: &Driver) -> Result<()> {
     let word = |name: &str| told[name].as_str().unwrap_or_default();
     let expect = Expect::between(word("peer"), word("local")).plaintext().path("kubelet-to-pod").unwatched();
     let expect = expect.process("client", "kubelet", groups::pid_of("kubelet-node1"));
-    let expect = expect.process("server", "peer", pod.pid()).pod("server", &pod.name, &pod.uid);
+    let expect = expect.process("server", "peer", pod.pid()).pod("server", pod);
     Item::new("kubelet-probe", "the kubelet's last readiness probe of web", word("time"), &end)
         .on(expect)
         .tell();
@@ -122,7 +122,7 @@ fn components(driver: &Driver) -> Result<()> {
             item(
                 &format!("{group}-to-apiserver"),
                 "watches",
-                by(program, &group, place).path("node-to-apiserver"),
+                by(program, &group, place).node("client", place.name).path("node-to-apiserver"),
             );
         }
     }

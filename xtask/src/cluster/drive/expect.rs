@@ -4,6 +4,8 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::{Value, json};
 
+use super::pod::Pod;
+
 /// Everything that is known of a connection from its ends. What is not known is left out and not compared.
 #[derive(Clone, Debug)]
 pub struct Expect {
@@ -84,12 +86,19 @@ impl Expect {
         }
     }
 
-    /// The pod of an end.
-    pub fn pod(self, end: &str, name: &str, uid: &str) -> Self {
+    /// The pod of an end, and its node.
+    pub fn pod(self, end: &str, pod: &Pod) -> Self {
         let place = format!("control_plane.{end}.kubernetes");
         self.with(&format!("{place}.namespace"), "default")
-            .with(&format!("{place}.pod"), name)
-            .with(&format!("{place}.uid"), uid)
+            .with(&format!("{place}.pod"), pod.name.as_str())
+            .with(&format!("{place}.uid"), pod.uid.as_str())
+            .with(&format!("{place}.container"), pod.container.as_str())
+            .node(end, &pod.node)
+    }
+
+    /// The node of an end.
+    pub fn node(self, end: &str, name: &str) -> Self {
+        self.with(&format!("control_plane.{end}.node"), name)
     }
 
     /// It speaks of every connection with these addresses and processes, not of a single one: those whose client kept

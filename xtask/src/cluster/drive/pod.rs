@@ -13,8 +13,8 @@ use crate::cluster::{groups, state};
 pub struct Pod {
     pub name: String,
     pub uid: String,
-    node: String,
-    container: String,
+    pub node: String,
+    pub container: String,
 }
 
 impl Pod {

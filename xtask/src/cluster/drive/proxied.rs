@@ -45,9 +45,10 @@ fn hop(driver: &Driver, told: &Value, object: Object) -> Result<Expect> {
         _ if object.id.contains("other") => "other",
         _ => "web",
     })?;
-    let expect = expect.process("server", "peer", pod.pid()).pod("server", &pod.name, &pod.uid);
+    let expect = expect.process("server", "peer", pod.pid()).pod("server", pod);
+    let expect = expect.object(&object);
     Ok(match word("client") {
-        "" => expect.plaintext().object(&object),
+        "" => expect.plaintext(),
         client => expect.tls(word("tls"), client),
     })
 }
@@ -99,7 +100,7 @@ fn kept_alive(driver: &mut Driver) -> Result<()> {
         let mut expect = hop(driver, &done.told()?, object)?;
         if object.kind == "service" {
             let pod = driver.pod("web")?;
-            expect = expect.process("server", "peer", pod.pid()).pod("server", &pod.name, &pod.uid);
+            expect = expect.process("server", "peer", pod.pid()).pod("server", pod);
         }
         Item::of(&format!("kept-alive-{count}"), format!("GET {url} on a kept connection"), &done)
             .on(driver.token_connection(&done))

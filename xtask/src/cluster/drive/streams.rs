@@ -34,7 +34,7 @@ fn item(driver: &Driver, name: &str, sent: &str, start: &str, end: &str) -> Item
 pub fn to_kubelet(driver: &Driver, place: Place) -> Expect {
     let expect = driver.by_server(&format!("{}:10250", place.address())).tls("1.3", "presented");
     let expect = expect.process("server", "kubelet", groups::pid_of(&format!("kubelet-{}", place.name)));
-    expect.path("apiserver-to-kubelet").every()
+    expect.node("server", place.name).path("apiserver-to-kubelet").every()
 }
 
 /// A stream ends on the worker in plain HTTP, from the kubelet to the container runtime over loopback. Every worker has the

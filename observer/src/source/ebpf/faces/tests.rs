@@ -133,6 +133,27 @@ fn a_reset_out_of_place_is_doubted_until_the_socket_is_gone() {
 }
 
 #[test]
+fn a_reset_that_acknowledges_nothing_says_nothing_of_what_was_sent() {
+    let reset = Event {
+        tcp_flags: 0x04,
+        direction: direction::IN,
+        state: state::ESTABLISHED,
+        seq: 300,
+        rcv_nxt: 300,
+        snd_una: 3_000_000_000,
+        bytes_acked: 40,
+        bytes_received: 7,
+        ..event(20, mark::COUNTERS)
+    };
+    let closed = &story(role::SERVER, &[reset], 20).closed[0];
+    assert_eq!((closed.bytes_to_server, closed.bytes_to_client), (Some(7), Some(40)));
+    // The same in one that does.
+    let reset = Event { tcp_flags: 0x14, ack: 3_000_000_005, ..reset };
+    let closed = &story(role::SERVER, &[reset], 20).closed[0];
+    assert_eq!((closed.bytes_to_server, closed.bytes_to_client), (Some(7), Some(45)));
+}
+
+#[test]
 fn a_reset_of_a_queued_socket_behind_its_listener_means_never_accepted() {
     let gone = Event { key: 4, ..event(20, mark::RELEASED | mark::LISTENER) };
     let reset = Event { tcp_flags: 4, direction: direction::OUT, ..event(21, 0) };
