@@ -93,7 +93,12 @@ pub fn differences(items: &[Item], told: &[Told], terms: Terms) -> (usize, Vec<S
             if unwatched || elsewhere || (terms.capture && connection.connections == Count::Every) {
                 continue;
             }
-            let fitting: Vec<_> = (0..told.len()).filter(|&at| connection.fits(told[at].last())).collect();
+            let mut fitting: Vec<_> =
+                (0..told.len()).filter(|&at| connection.fits(told[at].last())).collect();
+            if connection.connections == Count::One && fitting.len() > 1 {
+                // A port is used again once its connection is over.
+                fitting.retain(|&at| connection.is_by(told[at].last()));
+            }
             compared += fitting.len();
             explained.extend(fitting.iter().copied());
             if let (Count::One, [at]) = (connection.connections, &fitting[..]) {
@@ -183,6 +188,12 @@ impl Connection {
             }
         });
         addresses && processes
+    }
+
+    /// Did the process dial it that should have?
+    fn is_by(&self, event: &Event) -> bool {
+        let path = "control_plane.client.process.pid";
+        *seen(event, path) == self.event["control_plane"]["client"]["process"]["pid"]
     }
 
     /// Is it what may be true instead?

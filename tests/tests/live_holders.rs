@@ -157,8 +157,9 @@ fn who_is_dialled_on_this_node_is_told_where_the_dialler_alone_is_watched() {
     let dialled = place.run(|| {
         use std::io::{Read, Write};
         let mut stream = std::net::TcpStream::connect::<std::net::SocketAddr>(to).unwrap();
-        stream.write_all(b"GET / HTTP/1.1\r\nHost: here\r\n\r\n").unwrap();
-        let mut answer = [0; 1];
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream.write_all(b"GET /one HTTP/1.1\r\nHost: pod\r\n\r\n").unwrap();
+        let mut answer = [0; 64];
         let _ = stream.read(&mut answer).unwrap();
         std::thread::sleep(Duration::from_millis(300));
         stream.local_addr().unwrap()

@@ -90,7 +90,7 @@ impl Owners {
 
     /// The name of this node, where there is one.
     pub fn node(&mut self) -> Option<Arc<str>> {
-        self.pods.node(None)
+        self.pods.node(None, None)
     }
 
     /// The trees it reads from.
@@ -256,13 +256,14 @@ impl Owners {
         let membership = folder.membership().unwrap_or_default();
         let executable = folder.executable().ok();
         let netns = folder.network_namespace().ok();
+        let component = executable.as_deref().and_then(|executable| component(executable, folder));
         let placed = membership.paths().find_map(|path| self.pods.of(path));
         let (pod, node) = match placed {
             Some(placed) => (Some(placed.pod), placed.node),
-            None => (None, self.pods.node(netns)),
+            None => (None, self.pods.node(netns, component)),
         };
         let party = Party {
-            component: executable.as_deref().and_then(|executable| component(executable, folder)),
+            component,
             // Behind such a process are others, in a kernel of their own.
             missing: executable
                 .as_deref()

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
-use observer_core::party::{Named, Pod};
+use observer_core::party::{Component, Named, Pod};
 
 use super::container;
 use super::roots::Roots;
@@ -106,20 +106,31 @@ impl Pods {
         Some(Placed { pod: Arc::new(pod), node: self.only_node() })
     }
 
-    /// The node whose own processes are in this network namespace. With one kubelet it is that one's, in whatever
-    /// namespace; with several, a process that shares none's is nobody's.
-    pub(crate) fn node(&mut self, netns: Option<u32>) -> Option<Arc<str>> {
-        if self.kubelets.is_empty() {
-            self.look();
-        }
-        if self.name.told.is_some() || self.kubelets.len() < 2 {
+    /// The node whose own processes are in this network namespace: that of the kubelet there. `component`: what part of the
+    /// control plane the process is, which may be a kubelet that has just started.
+    pub(crate) fn node(&mut self, netns: Option<u32>, component: Option<Component>) -> Option<Arc<str>> {
+        if self.name.told.is_some() {
             return self.only_node();
         }
-        let netns = netns?;
-        let mut found = self.kubelets.iter().filter(|kubelet| kubelet.netns == Some(netns));
-        match (found.next(), found.next()) {
-            (Some(kubelet), None) => kubelet.node.clone(),
-            _ => None,
+        let is_unknown =
+            |this: &Self| netns.is_some() && this.kubelets.iter().all(|kubelet| kubelet.netns != netns);
+        if self.kubelets.is_empty() || (component.is_some() && is_unknown(self)) {
+            if component == Some(Component::Kubelet) {
+                self.next_look = None;
+            }
+            self.look();
+        }
+        match self.kubelets.as_slice() {
+            [] => None,
+            [only] if netns.is_none() || only.netns.is_none() || netns == only.netns => self.only_node(),
+            several => {
+                let mut found =
+                    several.iter().filter(|kubelet| kubelet.netns.is_some() && kubelet.netns == netns);
+                match (found.next(), found.next()) {
+                    (Some(kubelet), None) => kubelet.node.clone(),
+                    _ => None,
+                }
+            }
         }
     }
 
@@ -247,9 +258,20 @@ mod tests {
         let mut node = |uid: &str| pods.of(format!("/kubepods/pod{uid}").as_bytes()).unwrap().node;
         assert_eq!((node(UID).as_deref(), node(OTHER).as_deref()), (Some("node1"), Some("node2")));
         assert_eq!(
-            (pods.node(Some(98)).as_deref(), pods.node(Some(5)), pods.node(None)),
+            (pods.node(Some(98), None).as_deref(), pods.node(Some(5), None), pods.node(None, None)),
             (Some("node2"), None, None)
         );
+    }
+
+    #[test]
+    fn a_kubelet_that_has_just_started_is_no_other_ones_node() {
+        let fake = Fake::new();
+        kubelet(&fake, 7, "node1", 99);
+        let mut pods = Pods::new(fake.roots().clone());
+        assert_eq!(pods.node(Some(99), None).as_deref(), Some("node1"));
+        kubelet(&fake, 8, "node2", 98);
+        assert_eq!(pods.node(Some(98), None), None);
+        assert_eq!(pods.node(Some(98), Some(Component::Kubelet)).as_deref(), Some("node2"));
     }
 
     #[test]
@@ -284,9 +306,9 @@ mod tests {
         let fake = Fake::new();
         let mut pods = Pods::new(fake.roots().clone());
         pods.on(NodeName { hostname: Some("host".into()), ..NodeName::default() });
-        assert_eq!(pods.node(Some(1)), None);
+        assert_eq!(pods.node(Some(1), None), None);
         fake.process(7, b"kubelet", 1, 50).executable(7, b"/usr/bin/kubelet");
         pods.next_look = None;
-        assert_eq!(pods.node(Some(1)).as_deref(), Some("host"));
+        assert_eq!(pods.node(Some(1), None).as_deref(), Some("host"));
     }
 }
