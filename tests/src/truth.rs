@@ -229,11 +229,11 @@ impl Connection {
             for event in told.classified.iter().chain(&told.closed) {
                 leaves(&self.event, &mut String::new(), &mut |path, wanted| {
                     let seen = seen(event, path);
-                    if !self.is_passed_over(event, path, terms)
-                        && !same(wanted, seen)
-                        && !(seen.is_null() && self.may_be_absent(event, path, terms))
-                        && !self.may_be_told_so(event, path, wanted, terms)
-                    {
+                    let is_right = self.is_passed_over(event, path, terms)
+                        || same(wanted, seen)
+                        || (seen.is_null() && self.may_be_absent(event, path, terms))
+                        || self.may_be_told_so(event, path, wanted, terms);
+                    if !is_right {
                         wrong.push(format!("{} {path} is {seen}, the truth is {wanted}", event.action()));
                     }
                 });
