@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use observer_core::connection::{Context, Joiner, JoinerLimits, Seed};
-use observer_core::engine::{Copied, Engine, FaceKey, Input, Limits, Opened, Origin, Role, Tuple};
+use observer_core::engine::{
+    Closed, Copied, Ending, Engine, FaceKey, Input, Limits, Opened, Origin, Role, Tuple,
+};
 use observer_core::event::Cluster;
 use observer_core::flow::{Direction, Flags, Segment};
 use observer_core::party::{Component, Named, Party, Pod, Process};
@@ -100,8 +102,13 @@ impl World {
 
     /// A socket of the connection 10.89.0.1 → 10.244.1.5:8080 whose handshake was seen.
     fn open(&mut self, role: Role, party: impl Into<Option<Party>>) -> usize {
+        self.open_with(role, party, [1000, 2000])
+    }
+
+    /// The same with other initial sequence numbers.
+    fn open_with(&mut self, role: Role, party: impl Into<Option<Party>>, isns: [u32; 2]) -> usize {
         let face = self.next.len();
-        self.next.push([1001, 2001]);
+        self.next.push(isns.map(|isn| isn + 1));
         self.feed(Input::Opened(Opened {
             key: FaceKey(face as u64),
             time: Timestamp(self.now * 1_000_000),
@@ -114,8 +121,8 @@ impl World {
             origin: Origin::Handshake,
             subflow: false,
             paired: false,
-            client_isn: Some(1000),
-            server_isn: Some(2000),
+            client_isn: Some(isns[0]),
+            server_isn: Some(isns[1]),
             party: party.into().map(Box::new),
         }));
         face
@@ -150,6 +157,16 @@ impl World {
         self.send(face, Direction::ToClient, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
     }
 
+    fn close(&mut self, face: usize) {
+        self.feed(Input::Closed(Closed {
+            key: FaceKey(face as u64),
+            time: Timestamp(self.now * 1_000_000),
+            ending: Some(Ending::Finished),
+            bytes_to_server: None,
+            bytes_to_client: None,
+        }));
+    }
+
     fn owner(&mut self, face: usize, party: Party) {
         self.feed(Input::Party { key: FaceKey(face as u64), party: Box::new(party) });
     }
@@ -169,7 +186,8 @@ impl World {
     }
 
     fn findings(&self) -> Vec<&Value> {
-        self.events.iter().filter(|event| event["event"]["action"] == "finding").collect()
+        let is_new = |event: &&Value| event["control_plane"]["finding"]["state"] == "open";
+        self.events.iter().filter(is_new).collect()
     }
 
     fn last(&self) -> &Value {
@@ -327,7 +345,8 @@ fn both_ends_tell_the_same_requests_and_they_count_once() {
         world.wait(2);
     }
     world.end();
-    assert_eq!(world.actions(), ["connection-classified", "finding", "connection-closed"]);
+    assert_eq!(world.actions(), ["connection-classified", "finding", "finding", "connection-closed"]);
+    assert_eq!(world.events[2]["control_plane"]["finding"]["count"], 3);
     let closed = world.last();
     assert_eq!(closed["control_plane"]["proxies"][0]["requests"], 3);
     assert_eq!(closed["control_plane"]["scope"], "same_node");
@@ -336,6 +355,53 @@ fn both_ends_tell_the_same_requests_and_they_count_once() {
         json!({ "namespace": "default", "pod": "web-0", "uid": "6f0e7a52-9a3c-4a54-8f93-0d2c8fbd0a11",
                 "container": "main" })
     );
+}
+
+#[test]
+fn a_finding_goes_on_over_connections_and_closes_with_the_last() {
+    let mut world = World::new();
+    let ask = |world: &mut World, face: usize| {
+        world.ask(face, POD);
+        world.answer(face);
+        world.wait(HOLD + 5);
+    };
+    let finding = |world: &World, at: usize| {
+        let told = &world.events[at]["control_plane"]["finding"];
+        (told["state"].as_str().unwrap().to_owned(), told["count"].as_u64().unwrap(), told["id"].clone())
+    };
+    let first = world.open(Role::Client, apiserver());
+    ask(&mut world, first);
+    ask(&mut world, first);
+    world.wait(60_000);
+    // The minute is over: it is told how it goes on, and not with each request.
+    ask(&mut world, first);
+    ask(&mut world, first);
+    let numbers = [3000, 4000];
+    let second = world.open_with(Role::Client, apiserver(), numbers);
+    ask(&mut world, second);
+    world.close(first);
+    world.wait(1000);
+    ask(&mut world, second);
+    world.close(second);
+    world.wait(1000);
+    let id = finding(&world, 1).2;
+    let told: Vec<_> = (0..world.events.len())
+        .filter(|at| world.events[*at]["event"]["action"] == "finding")
+        .map(|at| finding(&world, at))
+        .map(|(state, count, other)| {
+            assert_eq!(other, id);
+            (state, count)
+        })
+        .collect();
+    let of = |state: &str, count| (state.to_owned(), count);
+    // Opened; a minute later; the second connection; closed with the last of them.
+    assert_eq!(told, [of("open", 1), of("updated", 3), of("updated", 4), of("closed", 6)]);
+    let ids: HashSet<_> = world.events.iter().map(|event| event["event"]["id"].as_str().unwrap()).collect();
+    assert_eq!(ids.len(), world.events.len());
+    let last = &world.events[world.events.len() - 2];
+    let seen = |name: &str| last["control_plane"]["finding"][name].as_str().unwrap().to_owned();
+    assert!(seen("first_seen") < seen("last_seen"));
+    assert!(last["url"].is_null() && last["event"]["kind"] == "alert");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The event that tells a finding.
 
 use super::account::Context;
+use super::findings::Standing;
 use super::judged::Judged;
 use super::known::Known;
 use crate::engine::without_port;
@@ -11,9 +12,10 @@ use crate::party::Party;
 use crate::path::{Asked, Subject};
 use crate::policy::{self, Rule, finding_id};
 use crate::protocol::http::Request;
+use crate::time::Timestamp;
 
 impl Context {
-    /// The event that tells that a connection's requests for `asked` break `rule`.
+    /// The event that tells that a connection's requests for `asked` break `rule`. It is a new one unless that says otherwise.
     pub(super) fn finding(
         &self,
         known: &Known,
@@ -57,6 +59,26 @@ impl Context {
             last_seen: When(asked.first),
         });
         event
+    }
+}
+
+/// How a finding stands that was told before, as the last word of it so far.
+pub(super) fn again(event: &mut Event, standing: &Standing, id: &str, state: FindingState, time: Timestamp) {
+    // What one request showed was told; the first request of the connection may have been for something else.
+    (event.http, event.url, event.user_agent) = (None, None, None);
+    event.control_plane.exposed.clear();
+    event.event.id.push_str(if state == FindingState::Closed { "-closed" } else { "-at" });
+    event.timestamp = When(time);
+    if state == FindingState::Updated {
+        event.event.id.push_str(&time.0.to_string());
+    }
+    if let Some(finding) = &mut event.control_plane.judged.finding {
+        // Who dialled may be known better by now; the finding is the same.
+        id.clone_into(&mut finding.id);
+        finding.state = state;
+        finding.count = standing.count;
+        finding.first_seen = When(standing.first);
+        finding.last_seen = When(standing.last);
     }
 }
 

@@ -463,7 +463,8 @@ impl Joiner {
                 self.raise(index, out);
             }
         }
-        let Some(known) = self.connections.remove(index) else { return };
+        let Some(mut known) = self.connections.remove(index) else { return };
+        self.findings.close(&mut known, &self.context, &self.addresses, out);
         for face in &known.faces {
             self.faces.remove(&face.key);
         }

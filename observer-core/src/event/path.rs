@@ -121,6 +121,10 @@ pub struct FindingField {
 pub enum FindingState {
     /// It was raised just now.
     Open,
+    /// It goes on: told at most once a minute, and for each further connection that shows it.
+    Updated,
+    /// The last connection that showed it is closed; the counts are final.
+    Closed,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]

@@ -25,6 +25,6 @@ pub use asked::Forwarded;
 pub use judge::{Scene, judge};
 pub use judgement::{Confidence, Evidence, Judgement, Path, Unclear};
 pub use object::{Kind, Object, Scheme};
-pub(crate) use objects::{Asked, Objects, Subject};
+pub(crate) use objects::{Asked, Objects, Subject, Told};
 pub use scope::Scope;
 pub use verified::{Basis, Verified, server_verified};

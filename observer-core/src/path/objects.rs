@@ -1,5 +1,7 @@
 //! The objects that one connection's requests were for.
 
+use std::time::Duration;
+
 use super::Forwarded;
 use super::object::Object;
 use crate::protocol::http::Request;
@@ -8,6 +10,8 @@ use crate::time::Timestamp;
 /// Objects of one connection that are told apart. An API server keeps one connection for one address, so what they differ in
 /// is the kind, the name of a service, and how the port is written.
 const MOST: usize = 64;
+/// How long a finding that goes on rests before it is told again.
+const UPDATE: Duration = Duration::from_secs(60);
 /// Faces of one connection that are counted apart.
 pub(crate) const FACES: usize = 4;
 
@@ -45,14 +49,29 @@ impl Subject {
     }
 }
 
+/// What a finding told of an object's requests.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// The finding's id.
+    pub(crate) id: Box<str>,
+    /// When it was told last.
+    pub(crate) at: Timestamp,
+    /// Requests that were told.
+    pub(crate) count: u64,
+}
+
 /// What was asked of one object.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) subject: Subject,
     /// When the first of its requests was read.
     pub(crate) first: Timestamp,
+    /// When the last of them was.
+    pub(crate) last: Timestamp,
     /// The request that shows it, until a finding has told it.
     pub(crate) shown_by: Option<Box<Request>>,
+    /// What was told of it.
+    pub(crate) told: Option<Box<Told>>,
     /// Requests by face: both ends of a connection on one node tell the same.
     requests: [u64; FACES],
     /// Its only request so far was found by its looks behind missing bytes, where a body may look like one.
@@ -70,8 +89,14 @@ impl Asked {
         self.shown_by.is_some() && !self.doubtful
     }
 
+    /// Whether there is something new of a finding that was told some time before `now`.
+    pub(crate) fn is_stale(&self, now: Timestamp) -> bool {
+        self.told.as_ref().is_some_and(|told| now.since(told.at) >= UPDATE && self.requests() > told.count)
+    }
+
     fn held(&self) -> usize {
         size_of::<Self>()
+            + self.told.as_ref().map_or(0, |told| size_of::<Told>() + told.id.len())
             + self.subject.held()
             + self.shown_by.as_ref().map_or(0, |request| size_of::<Request>() + request.held())
     }
@@ -101,13 +126,22 @@ impl Objects {
         if let Some(known) = self.asked.iter_mut().find(|known| known.subject == subject) {
             known.requests[face] += 1;
             known.first = known.first.min(time);
+            known.last = known.last.max(time);
             let cleared = known.doubtful && !doubtful;
             known.doubtful &= doubtful;
-            return cleared && known.shown_by.is_some();
+            return (cleared && known.shown_by.is_some()) || known.is_stale(time);
         }
         let mut requests = [0; FACES];
         requests[face] = 1;
-        let asked = Asked { subject, first: time, shown_by: Some(request), requests, doubtful };
+        let asked = Asked {
+            subject,
+            first: time,
+            last: time,
+            shown_by: Some(request),
+            told: None,
+            requests,
+            doubtful,
+        };
         if self.asked.len() == MOST || asked.held() > room {
             self.left_out[face] += 1;
             return false;
@@ -131,10 +165,12 @@ impl Objects {
             if let Some(known) = self.asked.iter_mut().find(|known| known.subject == asked.subject) {
                 sum(&mut known.requests, requests);
                 known.first = known.first.min(asked.first);
+                known.last = known.last.max(asked.last);
                 known.doubtful &= asked.doubtful;
                 if asked.shown_by.is_none() {
                     known.shown_by = None;
                 }
+                known.told = known.told.take().or(asked.told);
             } else if self.asked.len() < MOST {
                 self.asked.push(Asked { requests, ..asked });
             } else {
@@ -159,9 +195,10 @@ impl Objects {
     }
 
     /// A finding has told this one.
-    pub(crate) fn told(&mut self, index: usize) {
+    pub(crate) fn told(&mut self, index: usize, told: Told) {
         if let Some(asked) = self.asked.get_mut(index) {
             asked.shown_by = None;
+            asked.told = Some(Box::new(told));
         }
     }
 
@@ -235,9 +272,12 @@ mod tests {
         assert!(!objects.first().unwrap().is_untold());
         assert!(add(&mut objects, 0, request("web")));
         assert!(objects.first().unwrap().is_untold());
-        objects.told(0);
+        let (id, second) = ("f".into(), 1_000_000_000);
+        objects.told(0, Told { id, at: Timestamp(7), count: 2 });
         assert!(!add(&mut objects, 0, request("web")));
         assert_eq!(objects.first().unwrap().requests(), 3);
+        assert!(!objects.first().unwrap().is_stale(Timestamp(59 * second)));
+        assert!(objects.first().unwrap().is_stale(Timestamp(61 * second)));
     }
 
     #[test]

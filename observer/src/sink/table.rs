@@ -4,7 +4,7 @@ use core::fmt::Write as _;
 use std::io::{self, Write};
 use std::net::{IpAddr, SocketAddr};
 
-use observer_core::event::{Action, Event};
+use observer_core::event::{Action, Event, FindingState};
 use observer_core::path::{Confidence, Path};
 use observer_core::security::Security;
 use serde::Serialize;
@@ -102,7 +102,10 @@ impl<W: Write> Table<W> {
 impl<W: Write> Sink for Table<W> {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         let line = match event.event.action {
-            Action::ConnectionClassified | Action::Finding => self.line(event),
+            Action::ConnectionClassified => self.line(event),
+            // How it goes on is for machines.
+            Action::Finding if !is_new(event) => return Ok(()),
+            Action::Finding => self.line(event),
             Action::Loss => loss(event),
             Action::ConnectionClosed | Action::Heartbeat => return Ok(()),
         };
@@ -119,6 +122,11 @@ impl<W: Write> Sink for Table<W> {
         self.write()?;
         self.output.flush()
     }
+}
+
+fn is_new(event: &Event) -> bool {
+    let finding = event.control_plane.judged.finding.as_ref();
+    finding.is_some_and(|finding| finding.state == FindingState::Open)
 }
 
 fn end(ip: IpAddr, port: u16) -> SocketAddr {
