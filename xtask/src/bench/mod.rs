@@ -42,12 +42,17 @@ pub enum Part {
     Memory,
     /// What the daemon costs the node; needs root
     Live,
+    /// How soon a finding is told; needs root
+    Findings,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum What {
     /// Write a made capture to standard output, or to a file
     Generate(GenerateArgs),
+    /// Send so many proxied requests
+    #[command(hide = true)]
+    Proxy { count: u32 },
     /// Open connections and hold them until standard input ends
     #[command(hide = true)]
     Hold {
@@ -80,6 +85,7 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     match &args.what {
         Some(What::Generate(args)) => generate(args),
         Some(What::Hold { said, count, port, cgroup }) => live::hold(*said, *count, *port, cgroup.as_deref()),
+        Some(What::Proxy { count }) => live::dial(*count),
         None => measure(args),
     }
 }
@@ -103,6 +109,9 @@ fn measure(args: &BenchArgs) -> Result<()> {
     }
     if wanted(Part::Live) {
         live::measure(&observer, scratch.path(), pairs, args.full, &mut report)?;
+    }
+    if wanted(Part::Findings) {
+        live::findings(&observer, scratch.path(), args.full, &mut report)?;
     }
     report.write(&args.report)
 }

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -42,11 +42,23 @@ impl Daemon {
     /// The same for the sockets of one cgroup.
     pub fn start_at(observer: &Path, listen: bool, cgroup: Option<&Path>) -> Result<Self> {
         let mut run = command(observer);
-        run.args(["run", "--format", "json"]).stderr(Stdio::piped());
+        run.args(["run", "--format", "json"]);
         if let Some(cgroup) = cgroup {
             run.arg("--cgroup-root").arg(cgroup);
         }
         run.stdout(if listen { Stdio::piped() } else { Stdio::null() });
+        Self::spawn(run)
+    }
+
+    /// Its lines go to a file.
+    pub fn start_into(observer: &Path, file: &Path) -> Result<Self> {
+        let mut run = command(observer);
+        run.args(["run", "--format", "json", "--output"]).arg(file).stdout(Stdio::null());
+        Self::spawn(run)
+    }
+
+    fn spawn(mut run: Command) -> Result<Self> {
+        run.stderr(Stdio::piped());
         let mut child = Leashed(run.spawn()?);
         let words = BufReader::new(child.0.stderr.take().context("no standard error")?);
         let mut said = String::new();

@@ -3,6 +3,7 @@
 mod daemon;
 mod kernel;
 mod load;
+mod proxied;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,12 +16,22 @@ use crate::process::{exists, is_root};
 use daemon::Daemon;
 use load::{PORT, Said, Tls};
 pub use load::{Said as HeldState, hold};
+pub use proxied::dial;
 
 /// Where the dialling ends of some connections live, so that each is seen at one end alone.
 const GROUP: &str = "observer-bench";
 
 /// Connections that are open at one time where memory is measured.
 const MANY: usize = 10_000;
+
+/// Measures how soon findings are told.
+pub fn findings(observer: &Path, folder: &Path, full: bool, report: &mut Report) -> Result<()> {
+    if !is_root() {
+        report.note("Not run by root: nothing was measured of findings.");
+        return Ok(());
+    }
+    proxied::measure(observer, folder, full, report)
+}
 
 /// Measures all of it.
 pub fn measure(observer: &Path, folder: &Path, pairs: usize, full: bool, report: &mut Report) -> Result<()> {
