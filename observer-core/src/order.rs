@@ -117,6 +117,11 @@ impl<T, L: Into<usize>, const LISTS: usize> Order<T, L, LISTS> {
         self.slot(index)?.value.as_mut()
     }
 
+    /// The same, to look at.
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        self.chunks.get((index / CHUNK) as usize)?.slots.get((index % CHUNK) as usize)?.value.as_ref()
+    }
+
     fn slot(&mut self, index: u32) -> Option<&mut Slot<T>> {
         self.chunks.get_mut((index / CHUNK) as usize)?.slots.get_mut((index % CHUNK) as usize)
     }

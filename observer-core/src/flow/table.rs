@@ -1,9 +1,10 @@
 //! Finds the face of a captured packet, and tells a re-used address tuple from a retransmission.
 
-use std::collections::HashMap;
+use core::hash::{BuildHasher, Hash};
 use std::net::SocketAddr;
 
 use foldhash::quality::RandomState;
+use hashbrown::HashTable;
 
 use super::ends::Ends;
 use super::occupant::{Agreed, Occupant};
@@ -33,7 +34,11 @@ impl From<List> for usize {
 #[derive(Debug)]
 pub struct Table {
     /// Seeded for each process, so a hostile capture cannot aim at its buckets; nothing walks it.
-    places: HashMap<Ends, u32, RandomState>,
+    hasher: RandomState,
+    /// Occupants by their ends. The key is with the occupant and not here: small tables stay in the processor's cache.
+    places: HashTable<u32>,
+    /// Occupants that are open, by their face.
+    faces: HashTable<u32>,
     occupants: Order<Occupant, List, 2>,
     open: usize,
     capacity: usize,
@@ -49,7 +54,9 @@ impl Table {
         // Never more than half full: a map that is gets rid of the traces of what it forgot without growing.
         let room = 2 * (capacity + capacity / 8);
         Self {
-            places: HashMap::with_capacity_and_hasher(room, RandomState::default()),
+            hasher: RandomState::default(),
+            places: HashTable::with_capacity(room),
+            faces: HashTable::with_capacity(2 * capacity),
             occupants: Order::new(),
             open: 0,
             capacity,
@@ -66,7 +73,7 @@ impl Table {
     /// The face of a segment between `ends`, sent by the first of them or by the second.
     pub fn find_between(&mut self, ends: Ends, from_first: bool, segment: &Segment<'_>) -> Found {
         let sender = usize::from(!from_first);
-        let Some(&index) = self.places.get(&ends) else { return self.open(ends, sender, segment) };
+        let Some(index) = self.place(ends) else { return self.open(ends, sender, segment) };
         let Some(occupant) = self.occupants.value(index) else { return Found::Unclaimed };
         let syn = segment.flags.contains(Flags::SYN);
         let list = if occupant.closed { List::Closed } else { List::Open };
@@ -116,17 +123,55 @@ impl Table {
 
     /// The face on this tuple is over: what follows trails it, until a SYN opens the tuple anew or room is needed.
     pub fn close(&mut self, one: SocketAddr, other: SocketAddr) {
-        self.close_between(Ends::new(one, other).0);
+        if let Some(index) = self.place(Ends::new(one, other).0) {
+            self.close_at(index);
+        }
     }
 
-    /// The same, by the ends as [`Table::find_between`] takes them.
-    pub fn close_between(&mut self, ends: Ends) {
-        if let Some(&index) = self.places.get(&ends)
-            && let Some(occupant) = self.occupants.value(index)
-            && !core::mem::replace(&mut occupant.closed, true)
-        {
-            self.open -= 1;
+    fn close_at(&mut self, index: u32) {
+        let Some(occupant) = self.occupants.value(index) else { return };
+        if !core::mem::replace(&mut occupant.closed, true) {
+            let key = occupant.key;
+            self.forget_face(index, key);
             self.occupants.put_last(index, List::Closed);
+        }
+    }
+
+    fn hash(&self, it: impl Hash) -> u64 {
+        self.hasher.hash_one(it)
+    }
+
+    /// The occupant of a tuple.
+    fn place(&self, ends: Ends) -> Option<u32> {
+        let found = |&index: &u32| self.occupants.get(index).is_some_and(|occupant| occupant.ends == ends);
+        self.places.find(self.hash(Some(ends)), found).copied()
+    }
+
+    /// An occupant's face is open from now on.
+    fn remember_face(&mut self, index: u32, key: FaceKey) {
+        let (hasher, occupants) = (&self.hasher, &self.occupants);
+        let rehash = |&index: &u32| hasher.hash_one(occupants.get(index).map(|occupant| occupant.key));
+        self.faces.insert_unique(hasher.hash_one(Some(key)), index, rehash);
+        self.open += 1;
+    }
+
+    /// It is not any more.
+    fn forget_face(&mut self, index: u32, key: FaceKey) {
+        if let Ok(face) = self.faces.find_entry(self.hash(Some(key)), |&at| at == index) {
+            face.remove();
+        }
+        self.open -= 1;
+    }
+
+    /// The same, by the face. One that has its tuple no longer is over already.
+    pub fn close_face(&mut self, key: FaceKey) {
+        let (hash, occupants) = (self.hash(Some(key)), &self.occupants);
+        let face = self
+            .faces
+            .find(hash, |&index| occupants.get(index).is_some_and(|occupant| occupant.key == key))
+            .copied();
+        if let Some(index) = face {
+            self.close_at(index);
         }
     }
 
@@ -157,8 +202,10 @@ impl Table {
         let occupant = Occupant::new(ends, key, sender, segment);
         let direction = direction(sender, occupant.dialler);
         let index = self.occupants.insert(occupant, List::Open);
-        self.places.insert(ends, index);
-        self.open += 1;
+        let (hasher, occupants) = (&self.hasher, &self.occupants);
+        let rehash = |&index: &u32| hasher.hash_one(occupants.get(index).map(|occupant| occupant.ends));
+        self.places.insert_unique(hasher.hash_one(Some(ends)), index, rehash);
+        self.remember_face(index, key);
         Found::Face {
             key,
             direction,
@@ -184,8 +231,11 @@ impl Table {
         let key = self.name();
         let Some(occupant) = self.occupants.value(index) else { return Found::Unclaimed };
         let replaced = (!occupant.closed).then_some(occupant.key);
-        self.open += usize::from(occupant.closed);
         *occupant = occupant.renewed(key, agreed);
+        if let Some(replaced) = replaced {
+            self.forget_face(index, replaced);
+        }
+        self.remember_face(index, key);
         self.occupants.put_last(index, List::Open);
         Found::Face {
             key,
@@ -217,12 +267,15 @@ impl Table {
     }
 
     fn give_up(&mut self, list: List) -> Option<FaceKey> {
-        let occupant = self.occupants.remove(self.occupants.oldest(list)?)?;
-        self.places.remove(&occupant.ends);
+        let index = self.occupants.oldest(list)?;
+        let occupant = self.occupants.remove(index)?;
+        if let Ok(place) = self.places.find_entry(self.hash(Some(occupant.ends)), |&at| at == index) {
+            place.remove();
+        }
         if occupant.closed {
             return None;
         }
-        self.open -= 1;
+        self.forget_face(index, occupant.key);
         Some(occupant.key)
     }
 }

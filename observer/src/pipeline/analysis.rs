@@ -1,13 +1,10 @@
 //! What a shard makes of the captured packets of its flows.
 
 use core::time::Duration;
-use std::collections::HashMap;
-
-use foldhash::fast::RandomState;
 use observer_core::engine::{
     Closed, Copied, Ending, Engine, FaceKey, Input, Limits, Opened, Origin, Report, Role, Tuple,
 };
-use observer_core::flow::{Direction, Ends, Flags, Found as Place, Segment, Table};
+use observer_core::flow::{Direction, Flags, Found as Place, Segment, Table};
 use observer_core::security::Reason;
 use observer_core::time::Timestamp;
 
@@ -19,9 +16,6 @@ use super::shard::{SHARDS, Shard};
 const FACES: usize = 1024;
 /// Bytes of heap for the undecided faces of one shard: 32 MiB in all shards.
 const HELD: usize = 2 << 20;
-
-/// The ends of faces, by their names.
-type Faces = HashMap<FaceKey, Ends, RandomState>;
 
 /// What a shard finds.
 #[derive(Debug)]
@@ -44,8 +38,6 @@ pub(super) struct WireShard {
     number: u8,
     table: Table,
     engine: Engine,
-    /// The ends of the faces that the engine knows.
-    faces: Faces,
     now: Timestamp,
 }
 
@@ -55,8 +47,6 @@ impl WireShard {
             number,
             table: Table::new(FACES, u64::from(number) << 56),
             engine: Engine::new(limits),
-            // Never more than half full, as the table of the same faces.
-            faces: HashMap::with_capacity_and_hasher(2 * FACES, RandomState::default()),
             now: Timestamp::default(),
         }
     }
@@ -70,7 +60,6 @@ impl WireShard {
         };
         for (gone, ending) in [(replaced, None), (evicted, Some(Ending::Evicted))] {
             if let Some(gone) = gone {
-                self.faces.remove(&gone);
                 let closed = Closed {
                     key: gone,
                     time: segment.time,
@@ -109,7 +98,6 @@ impl WireShard {
         } else {
             Origin::MidStream { reason: Reason::StartedBeforeObserver, oriented: false }
         };
-        self.faces.insert(key, read.ends);
         let opened = Opened {
             key,
             time: read.time,
@@ -127,19 +115,15 @@ impl WireShard {
     }
 
     fn feed(&mut self, input: Input<'_>, found: &mut impl FnMut(Found)) {
-        let Self { engine, faces, table, .. } = self;
-        engine.feed(input, &mut |report| tell(report, faces, table, found));
+        let Self { engine, table, .. } = self;
+        engine.feed(input, &mut |report| tell(report, table, found));
     }
 }
 
 /// Passes on what the merger needs. A face that has ended gives its tuple free.
-fn tell(report: Report, faces: &mut Faces, table: &mut Table, found: &mut impl FnMut(Found)) {
+fn tell(report: Report, table: &mut Table, found: &mut impl FnMut(Found)) {
     match &report {
-        Report::Closed { key, .. } => {
-            if let Some(ends) = faces.remove(key) {
-                table.close_between(ends);
-            }
-        }
+        Report::Closed { key, .. } => table.close_face(*key),
         // For a source that could stop.
         Report::Enough(_) | Report::RequestsOnly { .. } => return,
         _ => {}
@@ -158,8 +142,8 @@ impl Shard for WireShard {
 
     fn advance(&mut self, now: Timestamp, found: &mut impl FnMut(Found)) {
         self.now = self.now.max(now);
-        let Self { engine, faces, table, .. } = self;
-        engine.advance(now, &mut |report| tell(report, faces, table, found));
+        let Self { engine, table, .. } = self;
+        engine.advance(now, &mut |report| tell(report, table, found));
         if self.number == 0 {
             found(Found::Time(now));
         }
