@@ -90,6 +90,9 @@ pub fn differences(items: &[Item], told: &[Told], terms: Terms) -> (usize, Vec<S
         for connection in &item.connections {
             let unwatched = connection.scope.as_deref() == Some("all") && !terms.everything;
             let elsewhere = !["source", "destination"].into_iter().any(|end| connection.is_seen(end, terms));
+            // Those of all between two that nobody sees both of cannot be told from others.
+            let both = ["source", "destination"].into_iter().all(|end| connection.is_seen(end, terms));
+            let apart = connection.connections == Count::Every && !both;
             if unwatched || elsewhere || (terms.capture && connection.connections == Count::Every) {
                 continue;
             }
@@ -99,8 +102,11 @@ pub fn differences(items: &[Item], told: &[Told], terms: Terms) -> (usize, Vec<S
                 // A port is used again once its connection is over.
                 fitting.retain(|&at| connection.is_by(told[at].last()));
             }
-            compared += fitting.len();
             explained.extend(fitting.iter().copied());
+            if apart {
+                continue;
+            }
+            compared += fitting.len();
             if let (Count::One, [at]) = (connection.connections, &fitting[..]) {
                 *requests.entry(*at).or_default() += 1;
                 if let Some(object) = connection.object() {
@@ -248,10 +254,20 @@ impl Connection {
         // Of a connection that was used for several objects each has a path of its own.
         let of_object = path.starts_with("control_plane.proxy.")
             || (path == "control_plane.path" && self.object().is_some() && !terms.capture);
+        // What was there before the observer has no verdict, unless its bytes still show one.
+        let older = event.text("control_plane.reason") == "started_before_observer"
+            && ["unknown", "tls"].contains(&event.security())
+            && ["control_plane.security", "control_plane.client_certificate", "network.", "tls."]
+                .iter()
+                .any(|it| path.starts_with(it));
         // What a connection was used for is known at its end.
         let later = path == "control_plane.exposed" || path.starts_with("http.response");
         let name = [".process.", ".kubernetes.", ".node"].iter().any(|it| path.contains(it));
-        address || of_object || (name && terms.capture) || (later && event.action() != "connection-closed")
+        address
+            || older
+            || of_object
+            || (name && terms.capture)
+            || (later && event.action() != "connection-closed")
     }
 
     /// Is the object of this request told, with its path?
@@ -277,6 +293,11 @@ impl Connection {
         }
         let is_object = |seen: &Value| named(seen) == named(object);
         let proxies = closed.at("control_plane.proxies").as_array().cloned().unwrap_or_default();
+        // TLS hides what it was for, and without who dialled nothing else says that it was for anything.
+        if !self.is_seen("source", terms) && closed.security() != "plaintext" {
+            let seen = closed.text("control_plane.path");
+            return (!is_path(closed)).then(|| format!("path {seen}, the truth is {wanted_path}"));
+        }
         if !proxies.iter().any(is_object) {
             return Some(format!("objects {proxies:?}, the truth is {object}"));
         }

@@ -109,13 +109,24 @@ fn every_key_of_the_configuration_is_one_and_has_its_default() {
 fn the_manifest_gives_the_daemon_what_it_needs_of_a_node_and_no_more() {
     let objects: Vec<Value> = serde_saphyr::from_multiple(&read("daemonset.yaml")).unwrap();
     let kinds: Vec<_> = objects.iter().map(|object| object["kind"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["Namespace", "ServiceAccount", "DaemonSet"]);
-    let set = &objects[2];
+    assert_eq!(
+        kinds,
+        [
+            "Namespace",
+            "ServiceAccount",
+            "ClusterRole",
+            "ClusterRoleBinding",
+            "Role",
+            "RoleBinding",
+            "DaemonSet"
+        ]
+    );
+    let set = &objects[6];
     let template = &set["spec"]["template"];
     assert_eq!(set["spec"]["selector"]["matchLabels"], template["metadata"]["labels"]);
     let pod = &template["spec"];
     assert_eq!(pod["hostPID"], true);
-    assert_eq!(pod["automountServiceAccountToken"], false);
+    assert_eq!(pod["automountServiceAccountToken"], true);
     let [container] = &pod["containers"].as_array().unwrap()[..] else { panic!("one container") };
     let words: Vec<_> =
         container["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
@@ -142,4 +153,32 @@ fn the_manifest_gives_the_daemon_what_it_needs_of_a_node_and_no_more() {
         assert!(path.ends_with(volume["hostPath"]["path"].as_str().unwrap()), "{volume}");
     }
     assert_eq!(mounts.len(), pod["volumes"].as_array().unwrap().len());
+}
+
+#[test]
+fn the_manifest_gives_the_account_no_right_but_to_read_names() {
+    let objects: Vec<Value> = serde_saphyr::from_multiple(&read("daemonset.yaml")).unwrap();
+    let verbs = |object: &Value| -> Vec<String> {
+        let rules = object["rules"].as_array().into_iter().flatten();
+        rules
+            .flat_map(|rule| rule["verbs"].as_array().unwrap())
+            .map(|it| it.as_str().unwrap().into())
+            .collect()
+    };
+    for object in &objects {
+        assert!(
+            verbs(object).iter().all(|verb| ["get", "list", "watch"].contains(&verb.as_str())),
+            "{object}"
+        );
+        let text = object["rules"].to_string();
+        assert!(!text.contains('*') && !text.contains("secrets"), "{text}");
+        if let Some(role) = object["roleRef"]["name"].as_str() {
+            let named =
+                |it: &&Value| it["kind"] == object["roleRef"]["kind"] && it["metadata"]["name"] == role;
+            assert!(objects.iter().any(|it| named(&it)), "{role}");
+            assert_eq!(object["subjects"][0]["name"], objects[1]["metadata"]["name"]);
+        }
+    }
+    let all: BTreeSet<_> = objects.iter().flat_map(verbs).collect();
+    assert_eq!(all.len(), 3);
 }

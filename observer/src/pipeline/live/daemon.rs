@@ -344,9 +344,15 @@ impl Daemon {
 
     fn account(&self) -> String {
         let beat = self.heartbeat();
+        let api = beat.kubernetes_api.map_or_else(String::new, |api| {
+            format!(
+                "; API: {} requests, {} failed, {} forbidden, {} questions not answered",
+                api.requests, api.failures, api.forbidden, api.unanswered
+            )
+        });
         format!(
             "lifecycle: {} wanted = {} submitted + {} dropped, {} received; payload: {} wanted = {} submitted + {} \
-             dropped, {} received, {} bytes lost; {} events lost",
+             dropped, {} received, {} bytes lost; {} events lost{api}",
             beat.lifecycle_wanted,
             beat.lifecycle_submitted,
             beat.lifecycle_dropped,
