@@ -7,7 +7,7 @@ use std::time::Duration;
 use observer_core::engine::{Ending, Opened, Origin, Role};
 use observer_core::flow::Direction;
 
-use crate::heard::{Ear, Log, received, watch_pairs};
+use crate::heard::{Ear, Heard, Log, received, watch_pairs};
 use crate::namespace::Namespace;
 use crate::needs_probes;
 use crate::socket::{MPTCP, Socket, reset_on_close};
@@ -39,7 +39,7 @@ fn both(log: &Log) -> [Opened; 2] {
     let (clients, servers) = (log.faces(Role::Client), log.faces(Role::Server));
     assert_eq!((clients.len(), servers.len()), (1, 1), "{:#?}", log.opened);
     let (client, server) = (clients[0].clone(), servers[0].clone());
-    assert!(server.paired && !client.paired);
+    assert!(server.paired && !client.paired, "{:#?}", log.opened);
     assert_eq!((client.origin, server.origin), (Origin::Handshake, Origin::Handshake));
     assert_eq!(client.tuple, server.tuple);
     assert_eq!(log.stream(client.key, Direction::ToServer), QUESTION);
@@ -49,6 +49,32 @@ fn both(log: &Log) -> [Opened; 2] {
     assert_eq!(client.party.as_ref().unwrap().process.as_ref().unwrap().pid, pid);
     assert_eq!(server.party.as_ref().unwrap().opened_by.as_ref().unwrap().pid, pid);
     [client, server]
+}
+
+/// Whether the kernel runs its hook for the SYN-ACK over IPv6. Until 6.5 it does so only for packets of the very socket
+/// that sends them (`BPF_CGROUP_RUN_PROG_INET_EGRESS` in `include/linux/bpf-cgroup.h`), and this one is of the request.
+fn answers_over_ipv6_are_seen() -> bool {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap();
+    let mut numbers = release.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    (numbers.next(), numbers.next()) >= (Some(6), Some(6))
+}
+
+/// Both ends of the one connection, each heard whole.
+fn apart(ear: &Ear) {
+    ear.wait("both ends", |log| log.closed.len() == 2);
+    let log = ear.log();
+    assert!(log.premature.is_empty(), "{:?}", log.premature);
+    assert!(log.lost.is_empty(), "{:?}", log.lost);
+    assert_eq!((log.faces(Role::Client).len(), log.faces(Role::Server).len()), (1, 1), "{:#?}", log.opened);
+    for face in &log.opened {
+        assert!(!face.paired, "this kernel shows more than we know of: {face:#?}");
+        let heard = |direction| {
+            let mine = |heard: &&Heard| heard.key == face.key && heard.direction == direction;
+            log.segments.iter().filter(mine).flat_map(|heard| heard.payload.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(Direction::ToServer), QUESTION, "{:?}", face.role);
+        assert_eq!(heard(Direction::ToClient), ANSWER, "{:?}", face.role);
+    }
 }
 
 fn finished(ear: &Ear) {
@@ -87,6 +113,10 @@ fn the_bytes_of_a_connection_within_the_node_are_told_once() {
             drop(first);
             assert_eq!(last.read(&mut [0; 1]).unwrap(), 0);
         });
+        if address.is_ipv6() && !answers_over_ipv6_are_seen() {
+            apart(&ear);
+            continue;
+        }
         finished(&ear);
         let counters = received(&live);
         let records = counters.lifecycle.wanted + counters.payload.wanted;
