@@ -7,6 +7,7 @@
 //! [`connection`] (faces joined into one connection) ► [`event`] (what the outside sees).
 #![forbid(unsafe_code)]
 
+mod address;
 pub mod connection;
 pub mod engine;
 pub mod event;
@@ -19,3 +20,5 @@ pub mod policy;
 pub mod protocol;
 pub mod security;
 pub mod time;
+
+pub use address::Address;

@@ -59,19 +59,19 @@ impl Context {
     /// The event that tells a verdict.
     pub(super) fn classified(&self, known: &Known, judged: &Judged) -> Event {
         let mut event = self.connection(known, judged, known.classified_at, Action::ConnectionClassified);
-        if known.missing != MissingBytes::default() {
-            event.control_plane.missing = Some(known.missing);
+        if known.missing() != MissingBytes::default() {
+            event.control_plane.missing = Some(known.missing());
         }
         event
     }
 
     /// The event that tells the end.
     pub(super) fn closed(&self, known: &Known, judged: &Judged) -> Event {
-        let time = known.end.map_or(known.classified_at, |end| end.time);
+        let time = known.end().map_or(known.classified_at, |end| end.time);
         let mut event = self.connection(known, judged, time, Action::ConnectionClosed);
         (event.control_plane.judged.proxies, event.control_plane.judged.proxies_left_out) =
             super::judged::proxies(known);
-        let Some(end) = known.end else { return event };
+        let Some(end) = known.end() else { return event };
         let swapped = known.facts.as_ref().is_some_and(|facts| facts.orientation == Orientation::Reversed);
         let (sent, received) = if swapped {
             (end.bytes_to_client, end.bytes_to_server)
@@ -93,8 +93,8 @@ impl Context {
         if event.control_plane.reason.is_none() {
             event.control_plane.reason = end.reason;
         }
-        if known.missing != MissingBytes::default() {
-            event.control_plane.missing = Some(known.missing);
+        if known.missing() != MissingBytes::default() {
+            event.control_plane.missing = Some(known.missing());
         }
         event
     }
@@ -109,9 +109,10 @@ impl Context {
     ) -> Event {
         let none = Facts::default();
         let facts = known.facts.as_deref().unwrap_or(&none);
+        let id = known.id.text();
         let suffix = if action == Action::ConnectionClosed { "closed" } else { "classified" };
         let mut event =
-            self.event(time, [&*known.id, "-", suffix].concat(), action, severity(facts.verdict.security));
+            self.event(time, [&*id, "-", suffix].concat(), action, severity(facts.verdict.security));
         event.event.start = (known.origin == Origin::Handshake).then_some(When(known.opened));
 
         let ends = Ends::of(known, facts.orientation == Orientation::Reversed);
@@ -142,7 +143,7 @@ impl Context {
 
         let own = &mut event.control_plane;
         own.connection = Some(Connection {
-            id: known.id.clone(),
+            id,
             faces: u8::try_from(known.faces.len()).unwrap_or(u8::MAX),
             direction: match facts.orientation {
                 Orientation::Known => None,

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::known::Known;
+use crate::Address;
 use crate::engine::Role;
 use crate::event::Nat;
 
@@ -20,9 +21,11 @@ impl Ends {
         let near = known.faces.iter().find(|face| face.role == Role::Client).or(known.faces.first());
         let far = known.faces.iter().find(|face| face.role == Role::Server).or(known.faces.last());
         let none = SocketAddr::new(IpAddr::from([0, 0, 0, 0]), 0);
-        let (client, reached) = near.map_or((none, none), |face| (face.client, face.server));
-        let (seen_client, backend) = far.map_or((client, reached), |face| (face.client, face.server));
-        let dialled = known.dialled.unwrap_or(reached);
+        let (client, reached) =
+            near.map_or((none, none), |face| (face.client.socket(), face.server.socket()));
+        let (seen_client, backend) =
+            far.map_or((client, reached), |face| (face.client.socket(), face.server.socket()));
+        let dialled = known.dialled.map_or(reached, Address::socket);
         let nat =
             |from: SocketAddr, to: SocketAddr| (from != to).then(|| Nat { ip: to.ip(), port: to.port() });
         let (client_nat, server_nat) = (nat(client, seen_client), nat(dialled, backend));

@@ -48,7 +48,7 @@ impl Context {
         let caller = client
             .map_or_else(|| event.source.as_ref().map(|it| it.ip.to_string()).unwrap_or_default(), caller);
         let id = finding_id(rule, &caller, &object, judged.scope);
-        event.event.id = format!("{}-finding-{}", known.id, &id[..16]);
+        event.event.id = format!("{}-finding-{}", known.id.text(), &id[..16]);
         let own = &mut event.control_plane.judged;
         own.remediation = Some(rule.remediation);
         own.finding = Some(FindingField {

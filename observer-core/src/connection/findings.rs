@@ -150,7 +150,7 @@ impl Findings {
             if standing.connections == 0 || !over {
                 let judged = Judged::of(known, Some(asked), addresses);
                 let rule = policy::broken(&judged.judgement, verdict).unwrap_or(&policy::UNENCRYPTED_PROXY);
-                let time = if over { known.end.map_or(asked.last, |end| end.time) } else { asked.last };
+                let time = if over { known.end().map_or(asked.last, |end| end.time) } else { asked.last };
                 let mut event = context.finding(known, asked, &judged, rule);
                 finding::again(&mut event, &standing, &id, state, time);
                 out(event);

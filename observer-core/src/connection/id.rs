@@ -19,9 +19,8 @@ impl Seed {
         hex(&Sha256::digest(&self.0)[..8])
     }
 
-    /// The id of the connection whose first face is `opened`: 128 bits in hex.
-    #[must_use]
-    pub fn connection(&self, opened: &Opened) -> Arc<str> {
+    /// The id of the connection whose first face is `opened`.
+    pub(super) fn connection(&self, opened: &Opened) -> Id {
         let mut hash = Sha256::new();
         hash.update(u64::try_from(self.0.len()).unwrap_or(u64::MAX).to_be_bytes());
         hash.update(&self.0);
@@ -30,7 +29,20 @@ impl Seed {
         for end in [opened.tuple.client, opened.tuple.server] {
             hash.update(octets(end));
         }
-        hex(&hash.finalize()[..16]).into()
+        let mut id = [0; 16];
+        id.copy_from_slice(&hash.finalize()[..16]);
+        Id(id)
+    }
+}
+
+/// A connection's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Id([u8; 16]);
+
+impl Id {
+    /// 128 bits in hex.
+    pub(super) fn text(self) -> Arc<str> {
+        hex(&self.0).into()
     }
 }
 

@@ -277,7 +277,7 @@ impl Joiner {
             self.classify(index, out);
         }
         while let Some(index) = self.connections.oldest(List::Closing) {
-            let ended = self.connections.value(index).and_then(|known| known.end).map(|end| end.time);
+            let ended = self.connections.value(index).and_then(|known| known.end()).map(|end| end.time);
             if ended.is_some_and(|time| now.since(time) < self.limits.close) {
                 break;
             }
@@ -388,7 +388,7 @@ impl Joiner {
         let before = known.objects_held() + later.objects_held();
         known.absorb(later);
         self.findings.holds(before, known);
-        let list = match (known.stage, known.end) {
+        let list = match (known.stage, known.end()) {
             (Stage::Ready { .. }, _) => List::Ready,
             (_, Some(_)) => List::Closing,
             (_, None) => List::Quiet,
@@ -455,7 +455,7 @@ impl Joiner {
     fn close(&mut self, index: u32, out: &mut impl FnMut(Event)) {
         if let Some(known) = self.connections.value(index) {
             if known.stage != Stage::Classified {
-                if let Some(end) = known.end {
+                if let Some(end) = known.end() {
                     known.classified_at = known.classified_at.max(end.time);
                 }
                 self.classify(index, out);

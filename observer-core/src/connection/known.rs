@@ -1,8 +1,9 @@
 //! What is known of one connection from all of its faces.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::Id;
+use crate::Address;
 use crate::engine::{Ending, FaceKey, Opened, Origin, Role};
 use crate::engine::{Facts, Orientation};
 use crate::event::MissingBytes;
@@ -32,8 +33,8 @@ pub(super) enum Stage {
 pub(super) struct FaceView {
     pub(super) key: FaceKey,
     pub(super) role: Role,
-    pub(super) client: SocketAddr,
-    pub(super) server: SocketAddr,
+    pub(super) client: Address,
+    pub(super) server: Address,
     pub(super) classified: bool,
     pub(super) closed: bool,
     /// Who held it last is being looked up.
@@ -53,13 +54,13 @@ pub(super) struct End {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Known {
-    pub(super) id: Arc<str>,
+    pub(super) id: Id,
     /// Connections that became known before it.
     pub(super) place: u64,
     pub(super) opened: Timestamp,
     pub(super) origin: Origin,
     pub(super) subflow: bool,
-    pub(super) dialled: Option<SocketAddr>,
+    pub(super) dialled: Option<Address>,
     /// In the order in which they became known: a packet meets the face of the end that sends it first.
     pub(super) faces: Vec<FaceView>,
     pub(super) numbers: Option<(u32, u32)>,
@@ -71,8 +72,8 @@ pub(super) struct Known {
     pub(super) stage: Stage,
     /// When the classification happened.
     pub(super) classified_at: Timestamp,
-    pub(super) end: Option<End>,
-    pub(super) missing: MissingBytes,
+    pub(super) end: Option<Box<End>>,
+    missing: Option<Box<MissingBytes>>,
     /// It is the observer's own.
     pub(super) own: bool,
     /// Its other end may be told as a connection of its own.
@@ -80,7 +81,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(id: Arc<str>, place: u64, opened: Opened, parties: &mut Parties) -> Self {
+    pub(super) fn new(id: Id, place: u64, opened: Opened, parties: &mut Parties) -> Self {
         let mut known = Self {
             id,
             place,
@@ -97,7 +98,7 @@ impl Known {
             stage: Stage::Open,
             classified_at: opened.time,
             end: None,
-            missing: MissingBytes::default(),
+            missing: None,
             own: false,
             may_be_told_twice: false,
         };
@@ -110,7 +111,7 @@ impl Known {
         self.opened = self.opened.min(opened.time);
         self.subflow |= opened.subflow;
         if opened.dialled.is_some() {
-            self.dialled = opened.dialled;
+            self.dialled = opened.dialled.map(Address::from);
         }
         if opened.origin == Origin::Handshake {
             self.origin = Origin::Handshake;
@@ -118,8 +119,8 @@ impl Known {
         self.faces.push(FaceView {
             key: opened.key,
             role: opened.role,
-            client: opened.tuple.client,
-            server: opened.tuple.server,
+            client: opened.tuple.client.into(),
+            server: opened.tuple.server.into(),
             classified: false,
             closed: false,
             asked: false,
@@ -136,6 +137,7 @@ impl Known {
             self.id = other.id;
         }
         self.may_be_told_twice = false;
+        self.miss(other.missing());
         self.opened = self.opened.min(other.opened);
         self.subflow |= other.subflow;
         self.own |= other.own;
@@ -155,12 +157,11 @@ impl Known {
         self.numbers = self.numbers.or(other.numbers);
         self.client = better(self.client.take(), other.client);
         self.server = better(self.server.take(), other.server);
-        self.missing = sum(self.missing, other.missing);
         if let Some(facts) = other.facts {
             self.learn(facts);
         }
         if let Some(end) = other.end {
-            self.ended(end);
+            self.ended(*end);
         }
         if self.stage == Stage::Open || other.stage == Stage::Classified {
             self.stage = other.stage;
@@ -278,7 +279,7 @@ impl Known {
     /// counts what it saw.
     pub(super) fn ended(&mut self, end: End) {
         let Some(known) = &mut self.end else {
-            self.end = Some(end);
+            self.end = Some(Box::new(end));
             return;
         };
         known.time = known.time.max(end.time);
@@ -290,8 +291,20 @@ impl Known {
         known.reason = known.reason.or(end.reason);
     }
 
+    /// How it ended, as far as that is known.
+    pub(super) fn end(&self) -> Option<End> {
+        self.end.as_deref().copied()
+    }
+
+    /// What is missing of its bytes.
+    pub(super) fn missing(&self) -> MissingBytes {
+        self.missing.as_deref().copied().unwrap_or_default()
+    }
+
     pub(super) fn miss(&mut self, missing: MissingBytes) {
-        self.missing = sum(self.missing, missing);
+        if missing != MissingBytes::default() {
+            self.missing = Some(Box::new(sum(self.missing(), missing)));
+        }
     }
 
     /// Whether there is nothing left to wait for.

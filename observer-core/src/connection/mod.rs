@@ -14,5 +14,6 @@ mod passing;
 
 pub use crate::party::{Party, Process};
 pub use account::Context;
+use id::Id;
 pub use id::Seed;
 pub use joiner::{Joiner, JoinerLimits};

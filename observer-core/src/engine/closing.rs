@@ -82,7 +82,7 @@ impl Engine {
         // Bytes that waited for others may have brought the verdict just now.
         let decided = face.progress != Progress::Undecided;
         let closed = face.closed.take().map_or_else(|| still_open(face.key, self.now), |closed| *closed);
-        let ending = match (closed.ending, face.flow().ending()) {
+        let ending = match (closed.ending, face.ending()) {
             (Some(Ending::StillOpen), seen) => seen,
             (Some(told), _) => told,
             // The source says that it is over; the packets do not say how.

@@ -1,7 +1,7 @@
 //! One face under analysis: its TCP state and, until enough is known, its conversation.
 
 use super::tls_facts::Memory;
-use super::{Closed, FaceKey, Facts, Origin, Role};
+use super::{Closed, Ending, FaceKey, Facts, Origin, Role};
 use crate::event::MissingBytes;
 use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
 use crate::protocol::http::Request;
@@ -32,6 +32,15 @@ pub(super) enum Stage {
     Talking,
     /// The verdict was reported.
     Classified,
+}
+
+/// What was seen of a face's segments.
+#[derive(Debug)]
+enum Seen {
+    /// All that is kept of them.
+    Flow(Box<Flow>),
+    /// Another face of the connection shows them: of this one the initial sequence numbers count, the client's first.
+    Elsewhere([Option<u32>; 2]),
 }
 
 /// The reading of a face's streams.
@@ -79,7 +88,7 @@ pub(super) struct Face {
     turned: bool,
     /// Two segments disagreed about bytes that the verdict may rest on.
     conflict: bool,
-    flow: Flow,
+    seen: Seen,
     talk: Talk,
 }
 
@@ -112,7 +121,11 @@ impl Face {
             handshake: opened.origin == Origin::Handshake,
             turned: false,
             conflict: false,
-            flow: Flow::new(opening, opened.time, flow::Limits::default()),
+            seen: if opened.paired {
+                Seen::Elsewhere([opened.client_isn, opened.server_isn])
+            } else {
+                Seen::Flow(Box::new(Flow::new(opening, opened.time, flow::Limits::default())))
+            },
             talk: Talk::Unspoken,
         };
         if opened.paired {
@@ -136,13 +149,22 @@ impl Face {
             Talk::Read(conversation) => size_of::<Conversation>() + conversation.held(),
             Talk::Unspoken | Talk::Over => 0,
         };
-        self.flow.held() + talk
+        let flow = match &self.seen {
+            Seen::Flow(flow) => flow.held(),
+            Seen::Elsewhere(_) => 0,
+        };
+        flow + talk
     }
 
     /// Takes in one segment.
     pub(super) fn segment(&mut self, direction: Direction, segment: &Segment<'_>) {
         self.handshake |= segment.flags.contains(Flags::SYN);
         let direction = if self.turned { direction.reversed() } else { direction };
+        if let Seen::Elsewhere(numbers) = &mut self.seen
+            && segment.flags.contains(Flags::SYN)
+        {
+            numbers[direction.index()].get_or_insert(segment.seq);
+        }
         self.listen(|flow, ear| flow.segment(direction, segment, ear));
     }
 
@@ -159,7 +181,9 @@ impl Face {
     /// The source's guess of the direction was wrong. False if bytes were read that way already: then the content
     /// alone says who is the client.
     pub(super) fn reverse(&mut self) -> bool {
-        if self.flow.reverse() {
+        if let Seen::Flow(flow) = &mut self.seen
+            && flow.reverse()
+        {
             return true;
         }
         self.turned = !self.turned;
@@ -182,15 +206,15 @@ impl Face {
     /// over.
     pub(super) fn wants_from(&mut self) -> Option<u32> {
         // Where the direction is a guess, a sequence number of it means nothing to the source.
-        let Talk::Read(conversation) = &self.talk else { return None };
+        let (Talk::Read(conversation), Seen::Flow(flow)) = (&self.talk, &mut self.seen) else { return None };
         if !self.handshake || self.turned {
             return None;
         }
         let unwanted = conversation.unwanted(Direction::ToServer);
         if unwanted >= u64::from(STEP) {
-            self.flow.skip(Direction::ToServer, unwanted.min(FURTHEST));
+            flow.skip(Direction::ToServer, unwanted.min(FURTHEST));
         }
-        let from = self.flow.wanted_from(Direction::ToServer)?;
+        let from = flow.wanted_from(Direction::ToServer)?;
         let due = self.wanted_from.is_none_or(|told| {
             let ahead = from.wrapping_sub(told);
             (STEP..1 << 31).contains(&ahead)
@@ -202,8 +226,9 @@ impl Face {
     pub(super) fn lost(&mut self, records: u64) {
         let missing = self.missing.get_or_insert_default();
         missing.lost_records = missing.lost_records.saturating_add(records);
-        for direction in [Direction::ToServer, Direction::ToClient] {
-            self.flow.lost(direction);
+        if let Seen::Flow(flow) = &mut self.seen {
+            flow.lost(Direction::ToServer);
+            flow.lost(Direction::ToClient);
         }
     }
 
@@ -275,8 +300,10 @@ impl Face {
     /// The analysis of the streams is over; from now on the flow only counts.
     pub(super) fn stop(&mut self) {
         self.talk = Talk::Over;
-        self.flow.stop(Direction::ToServer);
-        self.flow.stop(Direction::ToClient);
+        if let Seen::Flow(flow) = &mut self.seen {
+            flow.stop(Direction::ToServer);
+            flow.stop(Direction::ToClient);
+        }
     }
 
     /// The next request that was read and that may have been proxied.
@@ -289,21 +316,40 @@ impl Face {
 
     /// Both initial sequence numbers, the client's first.
     pub(super) fn numbers(&self) -> Option<(u32, u32)> {
-        let isn = |direction| self.flow.sent(direction).isn;
-        Some((isn(Direction::ToServer)?, isn(Direction::ToClient)?))
+        let [client, server] = match &self.seen {
+            Seen::Flow(flow) => [Direction::ToServer, Direction::ToClient].map(|it| flow.sent(it).isn),
+            Seen::Elsewhere(numbers) => *numbers,
+        };
+        Some((client?, server?))
     }
 
     /// Payload bytes by sequence numbers.
     pub(super) fn bytes(&self, direction: Direction) -> u64 {
         let direction = if self.turned { direction.reversed() } else { direction };
-        self.flow.sent(direction).bytes
+        match &self.seen {
+            Seen::Flow(flow) => flow.sent(direction).bytes,
+            Seen::Elsewhere(_) => 0,
+        }
     }
 
-    pub(super) fn flow(&self) -> &Flow {
-        &self.flow
+    /// How it ended, as far as its packets show it.
+    pub(super) fn ending(&self) -> Ending {
+        match &self.seen {
+            Seen::Flow(flow) => flow.ending(),
+            Seen::Elsewhere(_) => Ending::StillOpen,
+        }
+    }
+
+    /// Whether its packets show that only stragglers follow.
+    pub(super) fn is_over(&self) -> bool {
+        match &self.seen {
+            Seen::Flow(flow) => flow.is_over(),
+            Seen::Elsewhere(_) => false,
+        }
     }
 
     fn listen(&mut self, feed: impl FnOnce(&mut Flow, &mut Ear<'_>)) {
+        let Seen::Flow(flow) = &mut self.seen else { return };
         let origin = match self.origin {
             Origin::MidStream { oriented: false, .. } if self.handshake => Origin::Handshake,
             origin => origin,
@@ -315,7 +361,7 @@ impl Face {
             conflict: &mut self.conflict,
             missing: &mut self.missing,
         };
-        feed(&mut self.flow, &mut ear);
+        feed(flow, &mut ear);
     }
 }
 

@@ -81,7 +81,7 @@ impl Facts {
             exposed,
             tls: conversation.tls().map(|tls| {
                 let (field, extra) = super::tls_facts::of(tls.summary(), verdict, memory);
-                (Arc::new(field), Arc::new(extra))
+                memory.share(field, extra)
             }),
             http: http.map(|summary| Box::new(HttpFacts::of(summary.clone()))),
             ssh: conversation

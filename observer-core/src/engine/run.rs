@@ -195,7 +195,7 @@ impl Engine {
             out(Report::Passed { key, time, left, seq, ack });
         }
         let open = face.closed.is_none();
-        let ended = (open && face.flow().is_over()).then(|| face.flow().ending());
+        let ended = (open && face.is_over()).then(|| face.ending());
         if face.stage == Stage::Classified {
             if undecided && face.progress == Progress::Reading {
                 // It was silent for so long that this was its verdict, and speaks after all.

@@ -1,5 +1,7 @@
 //! What a TLS handshake showed, in the names of the event stream.
 
+use std::sync::Arc;
+
 use super::certificates::Certificates;
 use super::fingerprints::Fingerprints;
 use crate::event::{CertificateField, Hash, TlsClient, TlsExtra, TlsField, TlsServer, When, X509, X509Name};
@@ -15,6 +17,17 @@ const MAX_PROTOCOLS: usize = 8;
 pub(super) struct Memory {
     certificates: Certificates,
     fingerprints: Fingerprints,
+    /// What a handshake shows that shows nothing: attempts come in floods.
+    nothing: (Arc<TlsField>, Arc<TlsExtra>),
+}
+
+impl Memory {
+    /// What a handshake showed, to be kept.
+    pub(super) fn share(&self, field: TlsField, extra: TlsExtra) -> (Arc<TlsField>, Arc<TlsExtra>) {
+        let one = |it| if it == *self.nothing.0 { Arc::clone(&self.nothing.0) } else { Arc::new(it) };
+        let other = |it| if it == *self.nothing.1 { Arc::clone(&self.nothing.1) } else { Arc::new(it) };
+        (one(field), other(extra))
+    }
 }
 
 pub(super) fn of(summary: tls::Summary<'_>, verdict: Verdict, memory: &mut Memory) -> (TlsField, TlsExtra) {

@@ -63,7 +63,7 @@ pub(super) struct Held {
     runs: BTreeMap<u64, Run>,
     cost: usize,
     /// The places from the first to the last byte that was given up at the bound.
-    overflowed: Option<(u64, u64)>,
+    overflowed: Option<Box<(u64, u64)>>,
 }
 
 impl Held {
@@ -89,7 +89,7 @@ impl Held {
 
     /// Whether bytes between `from` and `to` were given up at the bound.
     pub(super) fn overflowed(&self, from: u64, to: u64) -> bool {
-        self.overflowed.is_some_and(|(first, last)| first < to && from < last)
+        self.overflowed.as_deref().is_some_and(|(first, last)| *first < to && from < *last)
     }
 
     /// Puts in `bytes` at `key`. What is held already stays, is compared, and becomes a conflict if it differs.
@@ -184,8 +184,8 @@ impl Held {
             let Some((key, run)) = self.runs.pop_last() else { break };
             self.cost -= run.cost();
             let end = key + run.len();
-            self.overflowed =
-                Some(self.overflowed.map_or((key, end), |(first, last)| (first.min(key), last.max(end))));
+            let places = self.overflowed.get_or_insert_with(|| Box::new((key, end)));
+            **places = (places.0.min(key), places.1.max(end));
         }
     }
 

@@ -24,6 +24,8 @@ use super::sought::{Sockets, Sought};
 
 /// Sockets whose search is under way at most.
 const MOST: usize = 16_384;
+/// Room that is kept for young sockets when there are none.
+const FEW: usize = 1024;
 /// How long a connection has to live to be searched for, where many are opened.
 const GROWN: Duration = Duration::from_millis(20);
 /// How many are searched for at once whatever their age: one in this time, and a burst of them.
@@ -355,6 +357,9 @@ impl<S: Sockets> Clerk<S> {
                 self.grown.push_back((socket, !accepted));
             }
         }
+        if self.young.is_empty() {
+            self.young.shrink_to(FEW);
+        }
     }
 
     fn hand_over(&mut self) {
@@ -371,6 +376,9 @@ impl<S: Sockets> Clerk<S> {
         }
         if finding.last {
             self.under_way.remove(&finding.key);
+            if self.under_way.is_empty() {
+                self.under_way.shrink_to(FEW);
+            }
         }
         self.answers.send(Answer::Holder(finding.key, finding.party)).map_err(|_| Over)
     }

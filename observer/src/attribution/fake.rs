@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::Path;
@@ -24,7 +25,7 @@ impl Places {
     }
 
     pub(crate) fn sought(&self, cookie: u64, hint: u32) -> Sought {
-        let end = "10.0.0.1:443".parse().unwrap();
+        let end = "10.0.0.1:443".parse::<SocketAddr>().unwrap().into();
         let (local, remote) = (end, end);
         Sought { key: FaceKey(cookie), cookie, space: Some(1), local, remote, hint, listener: Some(77) }
     }

@@ -1,7 +1,6 @@
 //! A socket whose holder is looked for, and who can find it.
 
-use std::net::SocketAddr;
-
+use observer_core::Address;
 use observer_core::engine::FaceKey;
 
 /// A socket as the kernel programs name it.
@@ -14,9 +13,9 @@ pub struct Sought {
     /// Cookie of its network namespace, where the kernel says.
     pub space: Option<u64>,
     /// Its own address.
-    pub local: SocketAddr,
+    pub local: Address,
     /// Its peer's.
-    pub remote: SocketAddr,
+    pub remote: Address,
     /// Who probably holds it, and where its namespace is looked for first: a thread group; 0 if nobody is known.
     pub hint: u32,
     /// Cookie of the listener that it was accepted from: who holds one of its sockets probably holds others.

@@ -1,5 +1,7 @@
 //! What the client's stream shows by itself, without the server's.
 
+use std::sync::LazyLock;
+
 use super::alert::{Alert, AlertReader};
 use super::client_hello::ClientHello;
 use super::detect::{MAX_PLAINTEXT, sslv2_lengths};
@@ -64,7 +66,7 @@ pub(super) struct ClientLog {
     /// ClientHellos seen: at most two.
     pub(super) hellos: u8,
     /// The encrypted records behind each ClientHello. What is known of the first cannot change once there is a second.
-    pub(super) flights: [Encrypted; 2],
+    flights: [Option<Box<Encrypted>>; 2],
     pub(super) certificate: Option<Sent>,
     pub(super) key_exchange: bool,
     /// SSL 3.0's no_certificate.
@@ -119,7 +121,8 @@ impl ClientSide {
             _ => 0,
         };
         let hello = self.log.hello.as_ref().map_or(0, |hello| size_of::<ClientHello>() + hello.held());
-        self.log.messages.held() + self.log.held.capacity() + certificate + hello
+        let flights = self.log.flights.iter().flatten().count() * size_of::<Encrypted>();
+        self.log.messages.held() + self.log.held.capacity() + certificate + hello + flights
     }
 
     fn stop(&mut self, stop: Stop) {
@@ -219,9 +222,19 @@ impl ClientLog {
         if fits { Ok(()) } else { Err(NotARecord) }
     }
 
+    /// The encrypted records behind the first ClientHello, or the second.
+    pub(super) fn flight(&self, second: bool) -> &Encrypted {
+        static NONE: LazyLock<Encrypted> = LazyLock::new(Encrypted::default);
+        self.flights[usize::from(second)].as_deref().unwrap_or(&NONE)
+    }
+
+    fn flight_mut(&mut self) -> &mut Encrypted {
+        self.flights[usize::from(self.hellos > 1)].get_or_insert_default()
+    }
+
     fn encrypted_handshake(&mut self) {
         self.common.encrypted_handshakes = self.common.encrypted_handshakes.saturating_add(1);
-        self.flights[usize::from(self.hellos > 1)].broken = true;
+        self.flight_mut().broken = true;
     }
 
     fn either(&mut self, bytes: &[u8]) -> Result<(), NotARecord> {
@@ -290,7 +303,7 @@ impl Sink for ClientLog {
             content::CHANGE_CIPHER_SPEC if self.messages.in_message() => return Err(NotARecord),
             content::CHANGE_CIPHER_SPEC => self.common.change_cipher_spec = true,
             content::APPLICATION_DATA => {
-                let flight = &mut self.flights[usize::from(self.hellos > 1)];
+                let flight = self.flight_mut();
                 if flight.sizes.count == 0 {
                     flight.first_acked = record.acked;
                     flight.first_end = record.at + u64::from(record.length);

@@ -1,5 +1,7 @@
 //! The dissector: feeds both sides and keeps the judgement.
 
+use std::sync::LazyLock;
+
 use super::client_side::ClientSide;
 use super::detect::detect_records;
 use super::judge::{Case, Judgement};
@@ -23,7 +25,8 @@ pub struct Tls(Box<State>);
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) client: ClientSide,
-    pub(super) server: ServerSide,
+    /// There from the first that came of it: of many clients nothing but an attempt is seen.
+    server: Option<Box<ServerSide>>,
     pub(super) judgement: Judgement,
     last: Option<Reason>,
     middle: Option<Box<Middle>>,
@@ -58,9 +61,10 @@ impl Tls {
     }
 
     fn with(middle: Option<Middle>) -> Self {
-        let (client, server) = (ClientSide::default(), ServerSide::default());
-        let judgement = Case { client: &client.log, server: &server.log, server_read: 0, last: None }.judge();
-        Self(Box::new(State { client, server, judgement, last: None, middle: middle.map(Box::new) }))
+        let client = ClientSide::default();
+        let judgement =
+            Case { client: &client.log, server: &UNHEARD.log, server_read: 0, last: None }.judge();
+        Self(Box::new(State { client, server: None, judgement, last: None, middle: middle.map(Box::new) }))
     }
 
     pub(super) fn state(&self) -> &State {
@@ -68,22 +72,42 @@ impl Tls {
     }
 }
 
+/// The server's side where nothing came of it.
+static UNHEARD: LazyLock<ServerSide> = LazyLock::new(ServerSide::default);
+
 impl State {
+    /// The server's side.
+    pub(super) fn server(&self) -> &ServerSide {
+        self.server.as_deref().unwrap_or(&UNHEARD)
+    }
+
+    fn server_mut(&mut self) -> &mut ServerSide {
+        self.server.get_or_insert_with(|| {
+            let mut server = Box::<ServerSide>::default();
+            if self.judgement.settled {
+                server.settle();
+            }
+            server
+        })
+    }
+
     fn judge(&mut self) -> Progress {
         if !self.judgement.settled {
             self.judgement = match &self.middle {
                 Some(middle) => middle.judge(self.last),
                 None => Case {
                     client: &self.client.log,
-                    server: &self.server.log,
-                    server_read: self.server.position(),
+                    server: &self.server().log,
+                    server_read: self.server().position(),
                     last: self.last,
                 }
                 .judge(),
             };
             if self.judgement.settled {
                 self.client.settle();
-                self.server.settle();
+                if let Some(server) = &mut self.server {
+                    server.settle();
+                }
                 if let Some(middle) = &mut self.middle {
                     middle.starts = Default::default();
                 }
@@ -125,7 +149,7 @@ impl Dissector for Tls {
         match (&mut state.middle, direction) {
             (Some(middle), _) => middle.data(direction, bytes),
             (None, Direction::ToServer) => state.client.data(bytes, acked),
-            (None, Direction::ToClient) => state.server.data(bytes, acked),
+            (None, Direction::ToClient) => state.server_mut().data(bytes, acked),
         }
         state.judge()
     }
@@ -138,7 +162,7 @@ impl Dissector for Tls {
                 middle.starts[direction.index()] = vec![0];
             }
             (None, Direction::ToServer) => state.client.gap(length, why),
-            (None, Direction::ToClient) => state.server.gap(length, why),
+            (None, Direction::ToClient) => state.server_mut().gap(length, why),
         }
         state.judge()
     }
@@ -147,7 +171,7 @@ impl Dissector for Tls {
         let state = &mut *self.0;
         match direction {
             Direction::ToServer => state.client.end(end),
-            Direction::ToClient => state.server.end(),
+            Direction::ToClient => state.server_mut().end(),
         }
         state.judge()
     }
@@ -166,7 +190,8 @@ impl Dissector for Tls {
             self.0.middle.as_ref().map_or(0, |middle| {
                 size_of::<Middle>() + middle.starts.iter().map(Vec::capacity).sum::<usize>()
             });
-        size_of::<State>() + self.0.client.held() + self.0.server.held() + middle
+        let server = self.0.server.as_ref().map_or(0, |server| size_of::<ServerSide>() + server.held());
+        size_of::<State>() + self.0.client.held() + server + middle
     }
 }
 

@@ -207,7 +207,7 @@ impl Case<'_> {
         if client.hellos < hellos {
             return self.wait_for_client(Security::Tls);
         }
-        let sent = &client.flights[usize::from(server.retry)];
+        let sent = client.flight(server.retry);
         // A ClientHello that nobody asked for ends what can be read as a flight; so does a gap or the end.
         let broken = sent.broken || client.hellos > hellos;
         let early =

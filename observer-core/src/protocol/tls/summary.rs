@@ -31,13 +31,13 @@ impl<'a> Summary<'a> {
     /// The ServerHello; never a HelloRetryRequest.
     #[must_use]
     pub fn server_hello(self) -> Option<&'a ServerHello> {
-        self.0.server.log.hello.as_deref()
+        self.0.server().log.hello.as_deref()
     }
 
     /// The version in force.
     #[must_use]
     pub fn version(self) -> Option<Version> {
-        if self.0.server.log.sslv2 {
+        if self.0.server().log.sslv2 {
             return Some(Version(2));
         }
         self.server_hello().map(|hello| hello.version)
@@ -52,7 +52,7 @@ impl<'a> Summary<'a> {
     /// The group of the key exchange; `None` where it has none, or an explicit one.
     #[must_use]
     pub fn group(self) -> Option<Group> {
-        let curve = self.0.server.log.curve;
+        let curve = self.0.server().log.curve;
         let hello = self.server_hello()?;
         // Only a key exchange over an elliptic curve begins with a curve type.
         let elliptic = hello.cipher.known().is_some_and(|name| name.contains("ECDH"));
@@ -81,7 +81,7 @@ impl<'a> Summary<'a> {
     /// Whether the server asked for another ClientHello (HelloRetryRequest).
     #[must_use]
     pub fn hello_retry(self) -> bool {
-        self.0.server.log.retry
+        self.0.server().log.retry
     }
 
     /// Whether the client offered to send early data.
@@ -107,7 +107,7 @@ impl<'a> Summary<'a> {
     #[must_use]
     pub fn renegotiated(self) -> bool {
         let old = self.version().is_some_and(|version| version < Version::TLS_1_3);
-        let (client, server) = (&self.0.client.log.common, &self.0.server.log.common);
+        let (client, server) = (&self.0.client.log.common, &self.0.server().log.common);
         old && (client.encrypted_handshakes > 1 || server.encrypted_handshakes > 1)
     }
 
@@ -120,7 +120,7 @@ impl<'a> Summary<'a> {
     /// The last alert in the clear that the server sent.
     #[must_use]
     pub fn server_alert(self) -> Option<Alert> {
-        self.0.server.log.common.alert
+        self.0.server().log.common.alert
     }
 
     /// The client's certificates, its own first; at most 8. Empty where none were read.
@@ -137,7 +137,7 @@ impl<'a> Summary<'a> {
     #[must_use]
     pub fn server_certificates(self) -> Vec<Certificate> {
         let raw = self.server_hello().is_some_and(|hello| hello.server_certificate_type == 2);
-        self.0.server.log.certificates.as_ref().map_or_else(Vec::new, |message| chain(message, raw))
+        self.0.server().log.certificates.as_ref().map_or_else(Vec::new, |message| chain(message, raw))
     }
 
     /// The client's own certificate, as it was sent; `None` where none was read.
@@ -154,7 +154,7 @@ impl<'a> Summary<'a> {
     #[must_use]
     pub fn server_certificate(self) -> Option<Encoded<'a>> {
         let raw = self.server_hello().is_some_and(|hello| hello.server_certificate_type == 2);
-        self.0.server.log.certificates.as_ref().and_then(|message| first(message, raw))
+        self.0.server().log.certificates.as_ref().and_then(|message| first(message, raw))
     }
 
     fn offered(self, extension: u16) -> bool {

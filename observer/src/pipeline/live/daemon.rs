@@ -44,6 +44,8 @@ const CONNECTIONS: usize = 150_000;
 const MOST_UNSEEN: usize = 16;
 /// How often the daemon says that it lives.
 const HEARTBEAT: Duration = Duration::from_secs(60);
+/// How often what a burst has left of the heap is given back.
+const TIDYING: Duration = Duration::from_secs(5);
 
 /// Why the daemon does not start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +78,7 @@ pub type Reread = Result<(RunConfig, Vec<String>), String>;
 /// The running daemon.
 pub struct Daemon {
     live: Live<Ears>,
-    events: Receiver<Event>,
+    events: Receiver<Box<Event>>,
     counts: Arc<Counts>,
     asked: Option<Arc<kubernetes::Counts>>,
     context: Context,
@@ -99,6 +101,7 @@ impl Daemon {
     /// # Errors
     /// [`LiveError`], each with its fix.
     pub fn start(config: &RunConfig) -> Result<(Self, Vec<String>), LiveError> {
+        heap::keep_small();
         let roots = roots(config)?;
         let watched = Watched::of(config, &roots).map_err(LiveError::Configuration)?;
         let scope = watched.scope(&roots).map_err(LiveError::Configuration)?;
@@ -228,9 +231,8 @@ impl Daemon {
         let first = tokio::time::Instant::now() + HEARTBEAT;
         let mut heartbeat = tokio::time::interval_at(first, HEARTBEAT);
         let mut upkeep = tokio::time::interval(Duration::from_secs(1));
+        let mut tidying = tokio::time::interval(TIDYING);
         let mut batch = Vec::with_capacity(256);
-        // Loading the kernel programs took more than watching does.
-        heap::give_back();
         loop {
             tokio::select! {
                 received = self.events.recv_many(&mut batch, 256) => {
@@ -247,8 +249,9 @@ impl Daemon {
                     let event = self.context.heartbeat(now(), self.heartbeat());
                     sink.event(&event).and_then(|()| sink.flush()).map_err(LiveError::Output)?;
                     self.written += 1;
-                    heap::give_back();
                 }
+                // Loading the kernel programs took more than watching does, and so does every burst.
+                _ = tidying.tick() => heap::give_back(),
                 _ = upkeep.tick() => {
                     self.servers.keep_up(&self.roots);
                     self.watch_servers();

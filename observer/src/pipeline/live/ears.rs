@@ -205,8 +205,8 @@ impl Hear for Ears {
                 key: announced.key,
                 cookie: announced.cookie,
                 space: announced.netns_cookie,
-                local: announced.local,
-                remote: announced.remote,
+                local: announced.local.into(),
+                remote: announced.remote.into(),
                 hint: hint.unwrap_or(0),
                 listener: announced.listener,
             })

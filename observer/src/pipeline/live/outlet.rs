@@ -10,18 +10,19 @@ const HANDFUL: usize = 256;
 
 /// Hands events to the main thread, which may be waiting for a slow output; the rings cannot wait.
 pub(super) struct Outlet {
-    events: Sender<Event>,
-    kept: Vec<Event>,
+    events: Sender<Box<Event>>,
+    #[expect(clippy::vec_box, reason = "an event is large, and boxed in the channel anyway")]
+    kept: Vec<Box<Event>>,
 }
 
 impl Outlet {
-    pub(super) fn new(events: Sender<Event>) -> Self {
+    pub(super) fn new(events: Sender<Box<Event>>) -> Self {
         Self { events, kept: Vec::with_capacity(HANDFUL) }
     }
 
     /// Takes an event, which goes with the next [`Outlet::post`] at the latest.
     pub(super) fn put(&mut self, event: Event, counts: &Counts) {
-        self.kept.push(event);
+        self.kept.push(Box::new(event));
         if self.kept.len() >= HANDFUL {
             self.post(counts);
         }
@@ -44,7 +45,7 @@ impl Outlet {
     /// The same as [`Outlet::put`] at the end: the main thread takes events until the queue is closed, and waiting for room
     /// loses nothing.
     pub(super) fn put_last(&mut self, event: Event, counts: &Counts) {
-        self.kept.push(event);
+        self.kept.push(Box::new(event));
         self.post_last(counts);
     }
 

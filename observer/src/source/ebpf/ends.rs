@@ -140,10 +140,9 @@ impl Faces {
     pub(super) fn close(&mut self, key: u64, now: u64, ending: Option<Ending>, hear: &mut impl Hear) {
         let Some(face) = self.faces.get_mut(&key) else { return };
         face.closed = true;
-        let (to_server, to_client) = match face.role {
-            role::SERVER => (face.bytes_in, face.bytes_out),
-            _ => (face.bytes_out, face.bytes_in),
-        };
+        let (sent, received) = face.bytes();
+        let (to_server, to_client) =
+            if face.role == role::SERVER { (received, sent) } else { (sent, received) };
         hear.input(Input::Closed(Closed {
             key: face.key,
             time: self.clock.utc(now),

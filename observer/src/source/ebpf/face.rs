@@ -18,6 +18,16 @@ pub(super) enum Listed {
     Missing,
 }
 
+/// What was counted of a face: until it ends, nothing of most.
+#[derive(Debug, Default)]
+struct Counted {
+    lost_records: u32,
+    lost_bytes: u64,
+    skipped: u64,
+    bytes_out: Option<u64>,
+    bytes_in: Option<u64>,
+}
+
 /// One face, as far as it is not the engine's affair.
 #[derive(Debug)]
 pub(super) struct Face {
@@ -32,14 +42,10 @@ pub(super) struct Face {
     pub(super) accept_told: bool,
     /// It was told who let go of the socket.
     pub(super) release_told: bool,
-    pub(super) lost_records: u32,
-    pub(super) lost_bytes: u64,
-    pub(super) skipped: u64,
-    pub(super) bytes_out: Option<u64>,
-    pub(super) bytes_in: Option<u64>,
     /// Cookie of its network namespace; 0 where the kernel does not say.
     pub(super) netns: u64,
     pub(super) multipath: Option<Box<Multipath>>,
+    counted: Option<Box<Counted>>,
     /// The end that dialled is on this node and tells the bytes; of this one comes but the end.
     pub(super) paired: bool,
     /// How it stood with the last lists of all sockets.
@@ -58,13 +64,9 @@ impl Face {
             closed: false,
             accept_told: false,
             release_told: false,
-            lost_records: 0,
-            lost_bytes: 0,
-            skipped: 0,
-            bytes_out: None,
-            bytes_in: None,
             netns,
             multipath: None,
+            counted: None,
             paired: false,
             listed: Listed::Never,
         }
@@ -79,12 +81,16 @@ impl Face {
         skipped: u64,
     ) -> impl Iterator<Item = Lost> + use<> {
         let key = Some(self.key);
-        let records_more = u64::from(records.saturating_sub(self.lost_records));
-        let bytes_more = bytes.saturating_sub(self.lost_bytes);
-        let skipped_more = skipped.saturating_sub(self.skipped);
-        self.lost_records = self.lost_records.max(records);
-        self.lost_bytes = self.lost_bytes.max(bytes);
-        self.skipped = self.skipped.max(skipped);
+        let (mut records_more, mut bytes_more, mut skipped_more) = (0, 0, 0);
+        if records != 0 || bytes != 0 || skipped != 0 {
+            let told = self.counted.get_or_insert_default();
+            records_more = u64::from(records.saturating_sub(told.lost_records));
+            bytes_more = bytes.saturating_sub(told.lost_bytes);
+            skipped_more = skipped.saturating_sub(told.skipped);
+            told.lost_records = told.lost_records.max(records);
+            told.lost_bytes = told.lost_bytes.max(bytes);
+            told.skipped = told.skipped.max(skipped);
+        }
         let ring = (records_more > 0 || bytes_more > 0).then_some(Lost {
             time,
             place: LossPlace::PayloadRing,
@@ -103,7 +109,12 @@ impl Face {
         ring.into_iter().chain(rate)
     }
 
-    /// Payload bytes each way, from the socket's counters as they will be when the packet has taken effect.
+    /// Payload bytes that left this end, and that it received, where they were counted.
+    pub(super) fn bytes(&self) -> (Option<u64>, Option<u64>) {
+        self.counted.as_ref().map_or((None, None), |counted| (counted.bytes_out, counted.bytes_in))
+    }
+
+    /// Counts the payload bytes each way, from the socket's counters as they will be when the packet has taken effect.
     pub(super) fn count(&mut self, event: &Event) {
         if event.marks & mark::COUNTERS == 0 || event.tcp_flags & (Flags::FIN.0 | Flags::RST.0) == 0 {
             return;
@@ -111,7 +122,8 @@ impl Face {
         if event.state == state::SYN_SENT {
             if event.tcp_flags & Flags::RST.0 != 0 {
                 // Nothing was agreed, so nothing was carried; the counters count the SYN.
-                (self.bytes_out, self.bytes_in) = (Some(0), Some(0));
+                let counted = self.counted.get_or_insert_default();
+                (counted.bytes_out, counted.bytes_in) = (Some(0), Some(0));
             }
             // Else it is a whole answer behind the SYN-ACK (Fast Open), which waits until the caller lets go of the socket: the
             // counters know nothing of it yet.
@@ -119,29 +131,30 @@ impl Face {
         }
         // RFC 4898 counts from the first acknowledged number: for the end that dialled that is its SYN.
         let syn = u64::from(self.role == role::CLIENT);
+        let counted = self.counted.get_or_insert_default();
         let acked = event.bytes_acked.saturating_sub(syn);
         // The kernel's counter has the peer's FIN in it (`tcp_rcv_nxt_update`), where that was not told with a count.
         let told = event.direction == direction::IN && event.tcp_flags & Flags::FIN.0 != 0;
-        let untold = self.fin[1] && self.bytes_in.is_none() && !told;
+        let untold = self.fin[1] && counted.bytes_in.is_none() && !told;
         let received = event.bytes_received.saturating_sub(untold.into());
         if event.direction == direction::OUT {
             let unacked = event.seq.wrapping_add(event.len).wrapping_sub(event.snd_una);
             if unacked < 1 << 31 {
-                self.bytes_out = Some(acked + u64::from(unacked));
+                counted.bytes_out = Some(acked + u64::from(unacked));
             }
-            self.bytes_in = self.bytes_in.or(Some(received));
+            counted.bytes_in = counted.bytes_in.or(Some(received));
         } else {
             let ahead = event.seq.wrapping_add(event.len).wrapping_sub(event.rcv_nxt);
             // Behind a FIN nothing more comes in, and the kernel's counter has the FIN in it (`tcp_rcv_nxt_update`).
-            let ended = self.fin[1] && self.bytes_in.is_some() && event.tcp_flags & Flags::FIN.0 == 0;
+            let ended = self.fin[1] && counted.bytes_in.is_some() && event.tcp_flags & Flags::FIN.0 == 0;
             if ahead < 1 << 31 && !ended {
-                self.bytes_in = Some(received + u64::from(ahead));
+                counted.bytes_in = Some(received + u64::from(ahead));
             }
-            if self.bytes_out.is_none() {
+            if counted.bytes_out.is_none() {
                 // A reset need not acknowledge anything, and then has no number (RFC 9293, section 3.5.2).
                 let newly = event.ack.wrapping_sub(event.snd_una);
                 let counts = event.tcp_flags & Flags::ACK.0 != 0 && newly < 1 << 31;
-                self.bytes_out = Some(acked + if counts { u64::from(newly) } else { 0 });
+                counted.bytes_out = Some(acked + if counts { u64::from(newly) } else { 0 });
             }
         }
     }

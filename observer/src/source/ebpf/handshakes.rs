@@ -23,6 +23,9 @@ const UNFINISHED: u64 = 75_000_000_000;
 /// readings of the rings later.
 const RECENT: u64 = 2_000_000_000;
 
+/// Room that is kept where nothing waits.
+const FEW: usize = 1024;
+
 /// How long a finished one waits for its socket before it is announced under a name of our own, ns.
 const PATIENCE: u64 = 1_000_000_000;
 
@@ -206,6 +209,14 @@ impl Handshakes {
         while self.recent.front().is_some_and(|(time, _)| now.saturating_sub(*time) > RECENT) {
             self.forget_recent();
         }
+        if self.recent.is_empty() {
+            // A burst of connections is over.
+            self.recent.shrink_to(FEW);
+            self.accepted.iter_mut().for_each(|table| table.shrink_to(FEW));
+        }
+        if self.finished.is_empty() {
+            self.finished.shrink_to(FEW);
+        }
         while let Some(&(time, name, kept)) = self.order.front()
             && now.saturating_sub(time) > UNFINISHED
         {
@@ -245,7 +256,7 @@ impl Handshakes {
             }
         }
         // Most of what stands in the queues was taken long ago.
-        if self.order.len() > 2 * KEPT {
+        if self.order.len() > 2 * (self.pending.len() + self.on_syn.len()) + FEW {
             let Self { order, pending, on_syn, .. } = self;
             order.retain(|(_, name, kept)| match kept {
                 Kept::Pending => pending.contains_key(name),

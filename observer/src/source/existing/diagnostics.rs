@@ -49,7 +49,8 @@ pub(crate) fn look_up(sought: &[&Sought], space: Option<u64>) -> io::Result<Vec<
 }
 
 fn look_up_one(netlink: &Netlink, sought: &Sought, buffer: &mut [u8]) -> io::Result<Option<Socket>> {
-    let family = if sought.local.is_ipv4() { AF_INET } else { AF_INET6 };
+    let (local, remote) = (sought.local.socket(), sought.remote.socket());
+    let family = if local.is_ipv4() { AF_INET } else { AF_INET6 };
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST;
     let request = InetRequest {
@@ -58,10 +59,10 @@ fn look_up_one(netlink: &Netlink, sought: &Sought, buffer: &mut [u8]) -> io::Res
         extensions: ExtensionFlags::empty(),
         states: StateFlags::empty(),
         socket_id: SocketId {
-            source_port: sought.local.port(),
-            destination_port: sought.remote.port(),
-            source_address: sought.local.ip(),
-            destination_address: sought.remote.ip(),
+            source_port: local.port(),
+            destination_port: remote.port(),
+            source_address: local.ip(),
+            destination_address: remote.ip(),
             interface_id: 0,
             cookie: sought.cookie.to_ne_bytes(),
         },
