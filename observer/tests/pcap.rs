@@ -38,18 +38,10 @@ fn read(bytes: &[u8], step: usize) -> (Vec<Read>, Result<(), Damage>) {
 
 /// Reads a file to its end or its damage.
 fn stream(path: &Path) -> (Vec<Read>, Option<ReadError>) {
-    by_threads(path, 0)
-}
-
-/// Reads a file to its end or its damage, from its second block on by several threads.
-fn by_threads(path: &Path, threads: usize) -> (Vec<Read>, Option<ReadError>) {
     let (mut stream, mut block, mut read) = (Stream::open(path, None).unwrap(), Block::default(), Vec::new());
     loop {
         match stream.fill(&mut block) {
             Ok(true) => {
-                if threads > 0 {
-                    stream.read_ahead(threads);
-                }
                 assert_eq!(block.first(), read.len() as u64);
                 read.extend(block.packets().iter().map(|packet| copied(packet, block.frame(packet))));
             }
@@ -265,74 +257,6 @@ fn reports_what_lies_before_damaged_packing() {
         let message = error.unwrap().to_string();
         assert!(message.contains(&format!("at or before byte {cut}")), "{message}");
     }
-}
-
-/// More than is read by one thread, with packets of every length in it.
-fn long_samples() -> Vec<Sample> {
-    let lengths = (0..60_u32).map(|number| match number % 12 {
-        3 => MAX_PACKET,
-        7 => 0,
-        rest => number * 1_009 + rest * 40_000,
-    });
-    let mut packets = samples(60);
-    for (packet, length) in packets.iter_mut().zip(lengths) {
-        packet.bytes = (0..length).map(|at| (at % 251 + length % 7) as u8).collect();
-    }
-    packets
-}
-
-#[test]
-fn several_threads_read_what_one_reads() {
-    let packets = long_samples();
-    for capture in every_kind(&packets) {
-        let file = file(&capture);
-        for threads in [1, 2, 5] {
-            let (read, error) = by_threads(file.path(), threads);
-            assert!(error.is_none(), "{error:?}");
-            assert!(times_and_bytes(&read) == expected(&packets), "{threads} threads");
-        }
-    }
-}
-
-#[test]
-fn several_threads_tell_the_place_of_a_damage_as_one_does() {
-    let mut capture = classic(Order::Little, 0xa1b2_c3d4, &long_samples());
-    capture.truncate(capture.len() - 5);
-    for cut in [0, 1_000_000] {
-        capture.truncate(capture.len() - cut);
-        let file = file(&capture);
-        let (read, error) = stream(file.path());
-        let (ahead, told) = by_threads(file.path(), 3);
-        assert!(read == ahead);
-        assert_eq!(told.unwrap().to_string(), error.unwrap().to_string());
-    }
-}
-
-#[test]
-fn a_file_that_is_cut_short_meanwhile_gives_what_is_left_and_the_place_where_it_ends() {
-    let capture = classic(Order::Little, 0xa1b2_c3d4, &long_samples());
-    let file = file(&capture);
-    let mut stream = Stream::open(file.path(), None).unwrap();
-    let (mut block, mut packets) = (Block::default(), 0);
-    assert!(stream.fill(&mut block).unwrap());
-    packets += block.packets().len();
-    stream.read_ahead(2);
-    // The threads hold no more than this ready.
-    let left = 9 << 20;
-    file.as_file().set_len(left).unwrap();
-    let error = loop {
-        match stream.fill(&mut block) {
-            Ok(true) => packets += block.packets().len(),
-            Ok(false) => panic!("the end was told as if it were whole"),
-            Err(error) => break error,
-        }
-    };
-    let ReadError::Damage { damage: Damage { offset, fault: Fault::CutShort { present } }, .. } = error
-    else {
-        panic!("{error}")
-    };
-    assert_eq!(offset + present, left);
-    assert_eq!(packets, read(&capture[..left as usize], usize::MAX).0.len());
 }
 
 #[test]

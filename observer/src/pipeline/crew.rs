@@ -13,11 +13,6 @@ use super::stop::Stop;
 use super::work::{Bench, Clock, Placed, Work};
 use crate::source::pcap::{ReadError, Stream};
 
-/// So many more blocks that waited to be filled than blocks that were waited for say that the reading is slower than the
-/// analysis. More threads for
-/// the reading where it is not would only take the processor's time and its cache.
-const SLOW: usize = 64;
-
 /// What one thread found in one block.
 type Batch<S> = Vec<Placed<<S as Shard>::Found>>;
 
@@ -160,15 +155,7 @@ fn read<R: Router>(
     to_merger: &Sender<Arc<Work<R::Read>>>,
 ) -> Outcome<R> {
     let (mut clock, mut packets, mut error) = (Clock::default(), 0, None);
-    // How many more blocks had been waiting for the reading than not.
-    let mut waited = 0_usize;
-    'blocks: loop {
-        let work = spare.try_recv();
-        waited = if work.is_ok() { waited + 1 } else { waited.saturating_sub(1) };
-        if waited == SLOW {
-            stream.read_ahead(to_workers.len());
-        }
-        let Ok(mut work) = work.or_else(|_| spare.recv()) else { break };
+    'blocks: while let Ok(mut work) = spare.recv() {
         if stop.is_asked() {
             break;
         }

@@ -12,10 +12,6 @@ pub(super) const READ: usize = 1 << 20;
 #[derive(Debug)]
 pub struct Block {
     pub(super) bytes: Vec<u8>,
-    /// Where in `bytes` that begins which was read; packets tell their places from there.
-    pub(super) begin: usize,
-    /// Where it ends.
-    pub(super) end: usize,
     pub(super) packets: Vec<Packet>,
     pub(super) first: u64,
     pub(super) quiet: bool,
@@ -23,7 +19,7 @@ pub struct Block {
 
 impl Default for Block {
     fn default() -> Self {
-        Self { bytes: vec![0; READ], begin: 0, end: 0, packets: Vec::new(), first: 0, quiet: false }
+        Self { bytes: vec![0; READ], packets: Vec::new(), first: 0, quiet: false }
     }
 }
 
@@ -37,18 +33,13 @@ impl Block {
     /// The captured bytes of one of this block's packets.
     #[must_use]
     pub fn frame(&self, packet: &Packet) -> &[u8] {
-        self.bytes(packet.range()).unwrap_or_default()
+        self.bytes.get(packet.range()).unwrap_or_default()
     }
 
     /// A part of what was read, by its place in the block.
     #[must_use]
     pub fn bytes(&self, range: Range<usize>) -> Option<&[u8]> {
-        self.read().get(range)
-    }
-
-    /// What was read.
-    pub(super) fn read(&self) -> &[u8] {
-        self.bytes.get(self.begin..self.end).unwrap_or_default()
+        self.bytes.get(range)
     }
 
     /// Whether nothing came from a pipe for a second.

@@ -54,8 +54,6 @@ pub(super) struct Input {
     pub(super) live: bool,
     /// Length of the file, where it is one.
     pub(super) length: Option<u64>,
-    /// The file, where its bytes are those of the capture and can be read at any place.
-    pub(super) file: Option<Arc<File>>,
     /// Bytes read of the file, before unpacking.
     pub(super) position: Arc<AtomicU64>,
 }
@@ -78,13 +76,8 @@ impl Input {
         }
         let live = !metadata.is_file();
         let position = Arc::new(AtomicU64::new(0));
-        let file = Arc::new(file);
-        let mut source = Source {
-            file: Arc::clone(&file),
-            tells_quiet: false,
-            wake: wake.filter(|_| live),
-            position: Arc::clone(&position),
-        };
+        let mut source =
+            Source { file, tells_quiet: false, wake: wake.filter(|_| live), position: Arc::clone(&position) };
         let magic = begin(&mut source)?;
         let packing = Packing::sniff(&magic);
         source.tells_quiet = packing == Packing::Plain;
@@ -94,14 +87,7 @@ impl Input {
             Packing::Gzip => Box::new(MultiGzDecoder::new(BufReader::with_capacity(PACKED_READ, source))),
             Packing::Zstd => Box::new(Zstd::new(BufReader::with_capacity(PACKED_READ, source))),
         };
-        Ok(Self {
-            reader,
-            packing,
-            live,
-            length: metadata.is_file().then_some(metadata.len()),
-            file: (packing == Packing::Plain && !live).then_some(file),
-            position,
-        })
+        Ok(Self { reader, packing, live, length: metadata.is_file().then_some(metadata.len()), position })
     }
 }
 
@@ -113,7 +99,7 @@ fn begin(source: &mut Source) -> Result<Vec<u8>, OpenError> {
 }
 
 struct Source {
-    file: Arc<File>,
+    file: File,
     /// Whether it is told when nothing comes; decoders would lose their place by it.
     tells_quiet: bool,
     /// Readable when a live input is to end.
@@ -124,7 +110,7 @@ struct Source {
 impl Read for Source {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(wake) = &self.wake {
-            let mut fds = [PollFd::new(&*self.file, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
+            let mut fds = [PollFd::new(&self.file, PollFlags::IN), PollFd::new(wake, PollFlags::IN)];
             if poll(&mut fds, self.tells_quiet.then_some(&QUIET))? == 0 {
                 return Err(ErrorKind::TimedOut.into());
             }
@@ -132,7 +118,7 @@ impl Read for Source {
                 return Ok(0);
             }
         }
-        let length = (&*self.file).read(buffer)?;
+        let length = self.file.read(buffer)?;
         self.position.fetch_add(length as u64, Ordering::Relaxed);
         Ok(length)
     }

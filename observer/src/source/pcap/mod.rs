@@ -6,7 +6,6 @@
 //! packets as places in a block that other threads go on to read (the crates lend one packet at a time), the exact
 //! offset of a damage, and a bound on what a length field can make it hold.
 
-mod ahead;
 mod block;
 mod capture;
 mod classic;

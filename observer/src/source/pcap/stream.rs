@@ -1,12 +1,11 @@
 //! One capture, read as blocks of whole packets.
 
 use core::sync::atomic::{AtomicU64, Ordering};
-use std::io::{self, ErrorKind, Read};
+use std::io::{ErrorKind, Read};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::ahead::{Ahead, FRONT};
 use super::block::Block;
 use super::capture::Capture;
 use super::input::Input;
@@ -16,14 +15,9 @@ use super::read_error::ReadError;
 /// Bytes that tell a capture from anything else.
 const FIRST: usize = 24;
 
-/// Bytes of a file that several threads are worth.
-const WORTHWHILE: u64 = 8 << 20;
-
 /// One capture, read as blocks of whole packets.
 pub struct Stream {
     input: Input,
-    /// Who reads the input in its place.
-    ahead: Option<Ahead>,
     capture: Capture,
     /// The beginning of a record whose end was not in the last block.
     carried: Vec<u8>,
@@ -50,7 +44,6 @@ impl Stream {
     pub fn open(name: &Path, wake: Option<OwnedFd>) -> Result<Self, OpenError> {
         Ok(Self {
             input: Input::open(name, wake)?,
-            ahead: None,
             capture: Capture::default(),
             carried: Vec::new(),
             count: 0,
@@ -96,16 +89,6 @@ impl Stream {
         Arc::clone(&self.input.position)
     }
 
-    /// From now on `threads` threads read what comes next, while this one takes what they have read. No effect before the
-    /// first packets, and where it cannot pay: on what is packed, a pipe, or short.
-    pub fn read_ahead(&mut self, threads: usize) {
-        let left = self.input.length.unwrap_or(0).saturating_sub(self.capture.offset());
-        let file = self.input.file.take_if(|_| self.count > 0);
-        if let Some(file) = file.filter(|_| left >= WORTHWHILE) {
-            self.ahead = Ahead::new(&file, threads).ok();
-        }
-    }
-
     /// Fills `block` with the next packets; false when there are none left. A pipe's packets come as soon as they
     /// are there, a file's by the megabyte. A pipe that is quiet gives a block without packets each second.
     ///
@@ -115,14 +98,26 @@ impl Stream {
         block.packets.clear();
         block.quiet = false;
         block.first = self.count;
+        let mut filled = self.carried.len();
+        if block.bytes.len() < filled {
+            block.bytes.resize(filled, 0);
+        }
+        if let Some(front) = block.bytes.get_mut(..filled) {
+            front.copy_from_slice(&self.carried);
+        }
+        self.carried.clear();
         while block.packets.is_empty() {
             match core::mem::replace(&mut self.state, State::Ended) {
                 State::Reading => self.state = State::Reading,
                 State::Failed(error) => return Err(error),
                 State::Ended => return Ok(false),
             }
-            self.read(block);
-            let bytes = block.bytes.get(block.begin..block.end).unwrap_or_default();
+            if filled == block.bytes.len() {
+                // A record that is longer than the block; the capture's own bounds keep this from going on.
+                block.bytes.resize(filled * 2, 0);
+            }
+            self.read(block, &mut filled);
+            let bytes = block.bytes.get(..filled).unwrap_or_default();
             let taken = match self.capture.read(bytes, &mut block.packets) {
                 Ok(taken) => taken,
                 Err(damage) => {
@@ -130,17 +125,24 @@ impl Stream {
                     break;
                 }
             };
-            self.carried.clear();
-            self.carried.extend_from_slice(block.read().get(taken..).unwrap_or_default());
+            let rest = filled - taken;
             if self.quiet && block.packets.is_empty() {
                 self.quiet = false;
                 block.quiet = true;
+                self.carried.extend_from_slice(bytes.get(taken..).unwrap_or_default());
                 return Ok(true);
             }
-            if let State::Ended = self.state
-                && let Err(damage) = self.capture.finish(self.carried.len())
-            {
-                self.state = State::Failed(ReadError::damage(damage, self.input.packing));
+            if let State::Ended = self.state {
+                if let Err(damage) = self.capture.finish(rest) {
+                    self.state = State::Failed(ReadError::damage(damage, self.input.packing));
+                }
+                continue;
+            }
+            if block.packets.is_empty() {
+                block.bytes.copy_within(taken..filled, 0);
+                filled = rest;
+            } else {
+                self.carried.extend_from_slice(bytes.get(taken..).unwrap_or_default());
             }
         }
         self.count += block.packets.len() as u64;
@@ -152,55 +154,33 @@ impl Stream {
         Ok(!block.packets.is_empty())
     }
 
-    /// Puts what was carried over into `block`, and what comes next behind it.
-    fn read(&mut self, block: &mut Block) {
-        let carried = self.carried.len();
-        let outcome = if let Some(ahead) = &mut self.ahead {
-            let (length, outcome) = ahead.next(&mut block.bytes);
-            (block.begin, block.end) = (FRONT - carried, FRONT + length);
-            self.input.position.fetch_add(length as u64, Ordering::Relaxed);
-            outcome
-        } else {
-            (block.begin, block.end) = (0, carried);
-            if block.bytes.len() <= carried {
-                // A record that is longer than the block; the capture's own bounds keep this from going on.
-                block.bytes.resize(2 * carried, 0);
-            }
-            self.read_on(block)
-        };
-        if let Some(front) = block.bytes.get_mut(block.begin..).and_then(|it| it.get_mut(..carried)) {
-            front.copy_from_slice(&self.carried);
-        }
-        match outcome {
-            Ok(true) => {}
-            Ok(false) => self.state = State::Ended,
-            Err(error) => {
-                let position = self.input.position.load(Ordering::Relaxed);
-                let unpacked = self.capture.offset() + (block.end - block.begin) as u64;
-                self.state = State::Failed(ReadError::input(error, self.input.packing, position, unpacked));
-            }
-        }
-    }
-
-    /// Reads until the block is full, the input ends (false), or (from a pipe) something came or nothing does.
-    fn read_on(&mut self, block: &mut Block) -> io::Result<bool> {
-        while let Some(room @ [_, ..]) = block.bytes.get_mut(block.end..) {
+    /// Reads until the block is full, the input ends, or (from a pipe) something came.
+    fn read(&mut self, block: &mut Block, filled: &mut usize) {
+        while let Some(room @ [_, ..]) = block.bytes.get_mut(*filled..) {
             match self.input.reader.read(room) {
-                Ok(0) => return Ok(false),
+                Ok(0) => {
+                    self.state = State::Ended;
+                    return;
+                }
                 Ok(length) => {
-                    block.end += length;
+                    *filled += length;
                     if self.input.live {
-                        return Ok(true);
+                        return;
                     }
                 }
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::TimedOut && self.input.live => {
                     self.quiet = true;
-                    return Ok(true);
+                    return;
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    let position = self.input.position.load(Ordering::Relaxed);
+                    let unpacked = self.capture.offset() + *filled as u64;
+                    self.state =
+                        State::Failed(ReadError::input(error, self.input.packing, position, unpacked));
+                    return;
+                }
             }
         }
-        Ok(true)
     }
 }
