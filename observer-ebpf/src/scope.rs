@@ -51,10 +51,12 @@ pub unsafe fn in_scope<const DIRECTION: u8>(
             dialled: if (*socket).dialled.port != 0 { Some(&(*socket).dialled.ip) } else { None },
             cookie: (*socket).cookie,
         };
+        // It was told for its other end's sake alone: that may still be so. One with a reason of its own has lost it.
+        let was_other_end = (*socket).paired != 0 && (*socket).reach == reach::PEER;
         (*socket).reach = decide(&Maps { config }, &facts);
         if (*socket).role == role::SERVER
             && (*socket).reach == 0
-            && ((*socket).paired != 0
+            && (was_other_end
                 || ((*socket).generation == 0 && pairs::is_other_end::<DIRECTION>(socket, headers)))
         {
             (*socket).reach = reach::PEER;
