@@ -241,6 +241,35 @@ fn a_connection_that_ends_within_a_body_misses_nothing() {
     assert_eq!(missing, MissingBytes::default());
 }
 
+/// The other end may close the connection while this one still waits for its peer's FIN, which no hook may see.
+#[test]
+fn what_was_asked_is_told_when_the_client_ends_or_lets_go() {
+    let stream = stream(&[0, 0, 0]);
+    let learned = |rig: &Rig| {
+        rig.reports.iter().rev().find_map(|report| match report {
+            Report::Learned { facts, .. } => facts.http.as_ref().map(|http| http.counts.requests),
+            _ => None,
+        })
+    };
+    for fin in [true, false] {
+        let mut rig = Rig::new();
+        for (index, bytes) in stream.chunks(head(0).len()).enumerate() {
+            rig.segment((index * head(0).len()) as u64, bytes);
+        }
+        assert_eq!(learned(&rig), None);
+        if fin {
+            let seq = ISN.wrapping_add(1).wrapping_add(stream.len() as u32);
+            let flags = Flags::ACK | Flags::FIN;
+            let segment = Segment { time: Timestamp(2), seq, ack: 6, flags, len: 0, payload: &[] };
+            let direction = Direction::ToServer;
+            rig.feed(Input::Segment { key: KEY, direction, segment, copied: Copied::All });
+        } else {
+            rig.feed(Input::Released(KEY));
+        }
+        assert_eq!(learned(&rig), Some(3), "fin: {fin}");
+    }
+}
+
 #[test]
 fn a_paired_end_has_no_verdict_and_ends_by_its_sources_account() {
     let mut engine = Engine::new(Limits::default());

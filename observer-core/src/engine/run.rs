@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use super::face::{Face, Stage};
 use super::tls_facts::Memory;
 use super::{Copied, FaceKey, Input, Limits, LossPlace, Opened, Report};
-use crate::flow::{Direction, Segment};
+use crate::flow::{Direction, Flags, Segment};
 use crate::order::Order;
 use crate::protocol::Progress;
 use crate::security::Reason;
@@ -95,8 +95,12 @@ impl Engine {
                 self.index.contains_key(&key)
             }
             Input::Released(key) => {
+                let index = self.index.get(&key).copied();
+                if let Some(index) = index {
+                    self.tell_so_far(index, out);
+                }
                 out(Report::Released(key));
-                self.index.contains_key(&key)
+                index.is_some()
             }
             Input::Ends { one, other, certain } => {
                 out(Report::Ends { one, other, certain });
@@ -213,6 +217,9 @@ impl Engine {
             {
                 out(Report::RequestsOnly { key: face.key, from: Some(from) });
             }
+            if direction == Direction::ToServer && segment.flags.contains(Flags::FIN) {
+                self.tell_so_far(index, out);
+            }
             self.put_by_reading(index, open);
             self.account(index, out);
         } else {
@@ -272,6 +279,19 @@ impl Engine {
             out(Report::Learned { key: face.key, facts });
         }
         face.stop();
+    }
+
+    /// What the reading of requests has added by now: their end is near, and the connection may be told as closed by its
+    /// other end before this one is over. A socket that waits for its peer's FIN alone is none any more for the hooks, and is
+    /// over when they have waited long enough.
+    fn tell_so_far(&mut self, index: u32, out: &mut impl FnMut(Report)) {
+        let Some(face) = self.faces.value(index) else { return };
+        if face.stage == Stage::Classified
+            && face.progress == Progress::Reading
+            && let Some(facts) = face.facts(&mut self.memory)
+        {
+            out(Report::Learned { key: face.key, facts });
+        }
     }
 
     /// There is no room to read on.
