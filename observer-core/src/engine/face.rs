@@ -4,7 +4,7 @@ use super::tls_facts::Memory;
 use super::{Closed, Ending, FaceKey, Facts, Origin, Role};
 use crate::event::MissingBytes;
 use crate::flow::{self, Delivery, Direction, End, Flags, Flow, Gap, Opening, Segment};
-use crate::protocol::http::{self, Request};
+use crate::protocol::http::Request;
 use crate::protocol::{Conversation, Dissector, Progress, Verdict};
 use crate::security::{Reason, Security};
 use crate::time::Timestamp;
@@ -195,12 +195,10 @@ impl Face {
     pub(super) fn wants_requests_alone(&self) -> bool {
         let Talk::Read(conversation) = &self.talk else { return false };
         self.progress == Progress::Reading
-            && (conversation.http().is_none_or(|summary| {
-                // An HTTP/2 connection is never upgraded, and its requests come fast behind each other.
-                summary.protocol == http::Protocol::Http2
-                    || summary.responses > 0
-                    || summary.request_position > ASKED
-            }) || conversation.unwanted(Direction::ToServer) >= u64::from(STEP)
+            && (conversation
+                .http()
+                .is_none_or(|summary| summary.responses > 0 || summary.request_position > ASKED)
+                || conversation.unwanted(Direction::ToServer) >= u64::from(STEP)
                 || self.closed.is_some())
     }
 
