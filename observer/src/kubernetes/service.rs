@@ -33,6 +33,8 @@ const BURST: u32 = 20;
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a question may wait for its look-up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How often the waiting questions are gone through at most.
+const TURN: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 /// Objects of one answer: more pods than two with one address name nobody.
@@ -298,33 +300,50 @@ impl Service {
         let mut directory = Directory::default();
         let mut allowance = Allowance::new(BURST, PAUSE, Instant::now());
         let mut waiting: VecDeque<(Question, Instant)> = VecDeque::new();
+        let mut gone_through = Instant::now();
         loop {
-            let wait =
-                if waiting.is_empty() { Duration::from_secs(3600) } else { Duration::from_millis(100) };
+            let wait = if waiting.is_empty() { Duration::from_secs(3600) } else { TURN };
             match tokio::time::timeout(wait, asked.recv()).await {
-                Ok(Some(question)) if waiting.len() < QUEUE => waiting.push_back((question, Instant::now())),
-                Ok(Some(_)) => Counts::count(&self.counts.unanswered),
+                Ok(Some(question)) => {
+                    if !self.answers(&mut directory, &question) {
+                        if waiting.len() < QUEUE {
+                            waiting.push_back((question, Instant::now()));
+                        } else {
+                            Counts::count(&self.counts.unanswered);
+                        }
+                    }
+                }
                 Ok(None) => return,
                 Err(_) => {}
             }
-            waiting.retain(|(question, since)| match directory.look_up(question.ip, question.opened) {
-                Entry::Had(resident) => {
-                    self.tell(News::Peer { key: question.key, resident });
-                    false
-                }
-                Entry::Nobody => false,
-                Entry::Ask if since.elapsed() > PATIENCE => {
-                    Counts::count(&self.counts.unanswered);
-                    false
-                }
-                Entry::Ask => true,
-            });
+            // All that wait are gone through now and then, never once for each that comes.
+            if gone_through.elapsed() >= TURN {
+                gone_through = Instant::now();
+                waiting.retain(|(question, since)| {
+                    let answered = self.answers(&mut directory, question);
+                    let given_up = !answered && since.elapsed() > PATIENCE;
+                    if given_up {
+                        Counts::count(&self.counts.unanswered);
+                    }
+                    !answered && !given_up
+                });
+            }
             if let Some((question, _)) = waiting.front().copied()
                 && allowance.take(Instant::now())
             {
                 self.look_up(&pods, question.ip, &mut directory, &mut allowance).await;
             }
         }
+    }
+
+    /// Answers from what is known; false if the API has to be asked.
+    fn answers(&self, directory: &mut Directory, question: &Question) -> bool {
+        match directory.look_up(question.ip, question.opened) {
+            Entry::Had(resident) => self.tell(News::Peer { key: question.key, resident }),
+            Entry::Nobody => {}
+            Entry::Ask => return false,
+        }
+        true
     }
 
     async fn look_up(

@@ -31,6 +31,16 @@ impl Bench {
         Self { joiner: Joiner::new(context, limits), events: Vec::new() }
     }
 
+    /// With a connection that both ends told: face 1 is the client's, face 2 the server's.
+    fn of_both_ends() -> Self {
+        let mut bench = Self::new(LIVE);
+        bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
+        bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
+        bench.numbers(1, 7, 8);
+        bench.numbers(2, 7, 8);
+        bench
+    }
+
     fn report(&mut self, report: Report) {
         self.joiner.report(report, &mut |event| self.events.push(event));
     }
@@ -222,11 +232,7 @@ fn two_clients_with_equal_numbers_are_never_one_connection() {
 
 #[test]
 fn the_face_that_lost_bytes_yields_to_the_one_that_did_not() {
-    let mut bench = Bench::new(LIVE);
-    bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
-    bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
-    bench.numbers(1, 7, 8);
-    bench.numbers(2, 7, 8);
+    let mut bench = Bench::of_both_ends();
     bench.classify(1, 10, lost());
     bench.classify(2, 11, mutual());
     bench.advance(20);
@@ -236,11 +242,7 @@ fn the_face_that_lost_bytes_yields_to_the_one_that_did_not() {
 
 #[test]
 fn two_definite_faces_that_differ_make_the_verdict_unknown() {
-    let mut bench = Bench::new(LIVE);
-    bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
-    bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
-    bench.numbers(1, 7, 8);
-    bench.numbers(2, 7, 8);
+    let mut bench = Bench::of_both_ends();
     bench.classify(1, 10, plain());
     bench.classify(2, 11, mutual());
     bench.advance(20);
@@ -409,11 +411,7 @@ fn a_capture_tells_a_certain_verdict_at_once_and_waits_with_an_uncertain_one() {
 
 #[test]
 fn a_face_that_never_closes_does_not_hold_the_other_for_ever() {
-    let mut bench = Bench::new(LIVE);
-    bench.open(1, Role::Client, "10.0.0.1:999", "10.0.0.2:443");
-    bench.open(2, Role::Server, "10.0.0.1:999", "10.0.0.2:443");
-    bench.numbers(1, 7, 8);
-    bench.numbers(2, 7, 8);
+    let mut bench = Bench::of_both_ends();
     bench.classify(1, 10, plain());
     bench.advance(15);
     bench.close(1, 20, 1);

@@ -282,9 +282,12 @@ impl Maps {
         let old = std::mem::take(&mut self.scope);
         if let Err(error) = self.write(&old, scope) {
             // Takes back what was written until then.
-            let _ = self.write(scope, &old);
+            let back = self.write(scope, &old);
             self.scope = old;
-            return Err(error);
+            return Err(match back {
+                Ok(()) => error,
+                Err(back) => Error::HalfChanged { error: Box::new(error), back: Box::new(back) },
+            });
         }
         self.scope = scope.clone();
         self.publish()

@@ -42,6 +42,14 @@ pub enum Error {
         /// Why.
         error: Box<aya::maps::MapError>,
     },
+    /// A change was refused in its middle, and what was in force before cannot be put back either.
+    #[error("{error}; what was in force before cannot be put back either: {back}; start the observer again")]
+    HalfChanged {
+        /// Why the change was refused.
+        error: Box<Self>,
+        /// Why it could not be undone.
+        back: Box<Self>,
+    },
     /// The object is not ours.
     #[error("the kernel object has no {0}")]
     Missing(&'static str),
