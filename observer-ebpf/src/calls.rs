@@ -19,19 +19,26 @@ use crate::tell;
 const STREAM: u32 = 1;
 const TCP: u32 = 6;
 
+/// The TCP socket that a call is about.
+#[inline(always)]
+unsafe fn stream(ctx: *mut bpf_sock_addr) -> Option<*mut bpf_sock> {
+    // SAFETY: context fields.
+    unsafe {
+        if (*ctx).type_ != STREAM || (*ctx).protocol != TCP {
+            return None;
+        }
+        let sk = (*ctx).__bindgen_anon_1.sk;
+        if sk.is_null() { None } else { Some(sk) }
+    }
+}
+
 /// A program dials. Remembers who, and what was asked for; what becomes of it is decided when the SYN leaves, because
 /// only then the real destination is known.
 #[inline(always)]
 pub fn dialled<const VERSION: u8>(ctx: *mut bpf_sock_addr) {
     // SAFETY: context fields, and a storage that the helper returned and that was checked.
     unsafe {
-        if (*ctx).type_ != STREAM || (*ctx).protocol != TCP {
-            return;
-        }
-        let sk = (*ctx).__bindgen_anon_1.sk;
-        if sk.is_null() {
-            return;
-        }
+        let Some(sk) = stream(ctx) else { return };
         let socket = storage::find_or_make(sk.cast());
         if socket.is_null() {
             ring::count(|counters| addr_of_mut!((*counters).no_storage), 1);
@@ -88,13 +95,7 @@ pub fn bound(ctx: *mut bpf_sock) {
 pub fn met(ctx: *mut bpf_sock_addr) {
     // SAFETY: as above.
     unsafe {
-        if (*ctx).type_ != STREAM || (*ctx).protocol != TCP {
-            return;
-        }
-        let sk = (*ctx).__bindgen_anon_1.sk;
-        if sk.is_null() {
-            return;
-        }
+        let Some(sk) = stream(ctx) else { return };
         let socket = storage::find(sk.cast());
         // A fresh clone of its listener's state does not know yet that it was accepted.
         if socket.is_null() || (*socket).holder != 0 || (*socket).role < role::SERVER {

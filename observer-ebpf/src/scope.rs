@@ -1,5 +1,6 @@
 //! Whether a connection is watched.
 
+use core::hint::black_box;
 use core::ptr::addr_of;
 
 use aya_ebpf::bindings::bpf_sock;
@@ -51,16 +52,16 @@ pub unsafe fn in_scope<const DIRECTION: u8>(
             dialled: if (*socket).dialled.port != 0 { Some(&(*socket).dialled.ip) } else { None },
             cookie: (*socket).cookie,
         };
-        // It was told for its other end's sake alone: that may still be so. One with a reason of its own has lost it.
-        let was_other_end = (*socket).paired != 0 && (*socket).reach == reach::PEER;
+        let before = read(addr_of!((*socket).reach));
         (*socket).reach = decide(&Maps { config }, &facts);
-        if (*socket).role == role::SERVER
-            && (*socket).reach == 0
-            && (was_other_end
-                || ((*socket).generation == 0 && pairs::is_other_end::<DIRECTION>(socket, headers)))
+        if (*socket).generation == 0
+            && (*socket).role == role::SERVER
+            && read(addr_of!((*socket).reach)) == 0
+            && pairs::is_other_end::<DIRECTION>(socket, headers)
         {
             (*socket).reach = reach::PEER;
         }
+        (*socket).reach = still(read(addr_of!((*socket).reach)), before, read(addr_of!((*socket).paired)));
         // Read back from memory, so that the verifier goes on with one unknown number and not with every combination
         // of reasons.
         let why = read(addr_of!((*socket).reach));
@@ -92,6 +93,16 @@ pub unsafe fn in_scope<const DIRECTION: u8>(
         }
         true
     }
+}
+
+/// The reasons `now`; or, of a paired socket that has none, that it is watched for its other end's sake if that is why it was
+/// `before`: that may still be so. One that had a reason of its own has lost it. Without branches, each of which the verifier
+/// would follow to the end of the program.
+#[inline(always)]
+fn still(now: u32, before: u32, paired: u8) -> u32 {
+    let some = black_box(now | now.wrapping_neg()) >> 31;
+    let kept = before & reach::PEER & black_box(u32::from(paired)).wrapping_neg();
+    now | (kept & some.wrapping_sub(1))
 }
 
 /// What user space knows of a socket that is older than the programs.

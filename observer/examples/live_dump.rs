@@ -53,7 +53,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     }
-    let live = Live::start(&settings, Print).map_err(|error| {
+    let mut live = Live::start(&settings, Print).map_err(|error| {
         // A verifier's log is long, and what matters is its end.
         let text = error.to_string();
         let from = text.len().saturating_sub(3000);

@@ -160,6 +160,9 @@ impl Daemon {
     pub fn stop(self) -> Left {
         let left = self.end(Signal::TERM);
         assert!(left.status.success(), "observer ended with {}: {}", left.status, left.words.join("\n"));
+        let account = left.words.last().map_or("", String::as_str);
+        let balanced = account.split("; ").filter_map(balance).collect::<Vec<_>>();
+        assert_eq!(balanced, [true, true], "its account of both rings: {account}");
         left
     }
 
@@ -184,6 +187,14 @@ impl Daemon {
         }
         Left { events: self.events(), words: self.words(), status }
     }
+}
+
+/// Whether `… W wanted = S submitted + D dropped, R received, …` adds up, and everything submitted was received.
+fn balance(account: &str) -> Option<bool> {
+    let before = |word: &str| account.split_once(word)?.0.rsplit(' ').next()?.parse::<u64>().ok();
+    let [wanted, submitted, dropped, received] =
+        [" wanted", " submitted", " dropped", " received"].map(before);
+    Some(wanted? == submitted? + dropped? && submitted == received)
 }
 
 impl Drop for Daemon {

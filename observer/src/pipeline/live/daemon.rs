@@ -200,28 +200,30 @@ impl Daemon {
     pub fn run(mut self, sink: &mut dyn Sink, again: Option<&Again<'_>>) -> Result<String, LiveError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(self.serve(sink, again));
-        let account = self.account();
-        // The reader has to be stopped while this thread still takes its events.
-        let Self { live, mut events, .. } = self;
-        let ending = std::thread::Builder::new().name("ending".into()).spawn(move || {
-            if let Some(ears) = live.stop() {
-                ears.finish();
-            }
-        })?;
-        let mut written = 0_u64;
         let mut failed = outcome;
-        while let Some(event) = events.blocking_recv() {
-            if failed.is_ok() {
-                match sink.event(&event) {
-                    Ok(()) => written += 1,
-                    Err(error) => failed = Err(LiveError::Output(error)),
+        // The reader has to be stopped while this thread still takes its events.
+        let Self { live, events, written, .. } = &mut self;
+        std::thread::scope(|scope| -> io::Result<()> {
+            let ending = std::thread::Builder::new().name("ending".into()).spawn_scoped(scope, || {
+                if let Some(ears) = live.stop() {
+                    ears.finish();
+                }
+            })?;
+            while let Some(event) = events.blocking_recv() {
+                if failed.is_ok() {
+                    match sink.event(&event) {
+                        Ok(()) => *written += 1,
+                        Err(error) => failed = Err(LiveError::Output(error)),
+                    }
                 }
             }
-        }
-        let _ = ending.join();
+            let _ = ending.join();
+            Ok(())
+        })?;
         failed?;
         sink.flush().map_err(LiveError::Output)?;
-        Ok(format!("{} events; {}", self.written + written, account))
+        // When nothing is under way any more, what was submitted is what was received.
+        Ok(format!("{} events; {}", self.written, self.account()))
     }
 
     async fn serve(&mut self, sink: &mut dyn Sink, again: Option<&Again<'_>>) -> Result<(), LiveError> {

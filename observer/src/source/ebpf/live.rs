@@ -124,9 +124,9 @@ impl<H: Hear + Send + 'static> Live<H> {
     }
 
     /// Detaches the programs, reads what the rings still hold, and gives back who heard it all; `None` if the reader
-    /// panicked.
+    /// panicked, or was stopped before. The counters stay, and do not change any more.
     #[must_use]
-    pub fn stop(mut self) -> Option<H> {
+    pub fn stop(&mut self) -> Option<H> {
         programs::detach(&mut self.ebpf);
         self.shared.stop();
         self.reader.take().and_then(|reader| reader.join().ok())

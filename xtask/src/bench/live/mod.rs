@@ -137,7 +137,7 @@ fn memory(observer: &Path, report: &mut Report) -> Result<()> {
         "Memory of the daemon",
         "MiB. 10,000 connections of two processes, seen at the dialling end alone (10,000 sockets), and at both ends \
          (20,000). Decided: SSH's first line each way. Trickled: 20 bytes of a ClientHello, a byte a segment. The kernel's \
-         maps are those of the daemon's descriptors; besides them the kernel keeps 216 bytes with each watched socket.",
+         maps are those of the daemon's descriptors; besides them the kernel keeps 248 bytes with each watched socket.",
         &["state", "resident (goal ≤ 30)", "of it anonymous", "most since the start", "kernel maps (goal ≤ 32)"],
     );
     let mut measure = |name: &str, said: Option<Said>, group: Option<&Path>| -> Result<()> {
