@@ -95,4 +95,6 @@ pub enum Reason {
     Evicted,
     /// No verdict came within the stated time.
     TimedOut,
+    /// The address that was dialled is a service's, and nothing shows which server behind it answered.
+    VipNotVisible,
 }

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use super::Seed;
 use super::ends::Ends;
 use super::judged::Judged;
 use super::known::Known;
 use super::losses::Sum;
 use super::party_field::party_field;
+use super::{Id, Seed};
 use crate::engine::{Facts, LossPlace, Orientation, Origin};
 use crate::event::{
-    Action, ClientCertificateField, Cluster, Connection, Container, ControlPlane, Destination,
-    DirectionField, Ecs, Event, EventField, Heartbeat, Kind, Log, Loss, MissingBytes, Network, Observer,
-    Orchestrator, OtherEnd, PathFields, SCHEMA, SocketState, Source, When, community_id,
+    Action, BackendField, ClientCertificateField, ClientHelloField, Cluster, Connection, Container,
+    ControlPlane, Destination, DirectionField, Ecs, Event, EventField, Heartbeat, Kind, Log, Loss,
+    MissingBytes, Network, Observer, Orchestrator, OtherEnd, PathFields, SCHEMA, SocketState, Source, When,
+    community_id,
 };
 use crate::party::Process;
 use crate::security::{ClientCertificate, Reason, Security};
@@ -141,6 +142,7 @@ impl Context {
             event.orchestrator = Orchestrator::of(self.cluster.as_ref(), party.pod.as_deref());
         }
 
+        let relay = known.relay.as_deref();
         let own = &mut event.control_plane;
         own.connection = Some(Connection {
             id,
@@ -153,13 +155,20 @@ impl Context {
             ending: None,
             socket: known.subflow.then_some(SocketState::MptcpSubflow),
             other_end: known.may_be_told_twice.then_some(OtherEnd::MayBeToldApart),
+            client_hello: relay.is_some_and(|relay| relay.repeated).then_some(ClientHelloField::Repeated),
+            relayed_from: relay.and_then(|relay| relay.outlived).map(Id::text),
         });
+        own.backend = judged.backend;
+        own.relays = known.relay_fields(action == Action::ConnectionClosed);
         own.security = Some(facts.verdict.security);
         own.client_certificate = client_certificate(facts);
         own.reason = facts.verdict.reason.or(match known.origin {
             Origin::Handshake => None,
             Origin::MidStream { reason, .. } => Some(reason),
         });
+        if own.reason.is_none() && own.backend == Some(BackendField::VipNotVisible) {
+            own.reason = Some(Reason::VipNotVisible);
+        }
         if facts.verdict.security == Security::Unknown && own.reason.is_none() {
             // Without any facts it was for the other end to tell them, and that end is not known.
             own.reason = Some(if known.facts.is_some() { Reason::NotRecognized } else { Reason::Lost });
@@ -178,7 +187,7 @@ impl Context {
         own.encapsulation.clone_from(&facts.encapsulation);
         own.exposed.clone_from(&facts.exposed);
         own.client = client.map(party_field);
-        own.server = server.map(party_field);
+        own.server = known.served_by().map(party_field);
         own.judged = judged.fields();
         event
     }
@@ -227,6 +236,8 @@ impl Context {
                 judged: PathFields::default(),
                 client: None,
                 server: None,
+                backend: None,
+                relays: Vec::new(),
                 tls: None,
                 http: None,
                 ssh: None,

@@ -5,14 +5,17 @@ use std::net::{IpAddr, SocketAddr};
 use super::known::Known;
 use crate::Address;
 use crate::engine::Role;
-use crate::event::Nat;
+use crate::event::{BackendField, Nat};
 
 /// The addresses of both ends: as the client dialled, and as the server saw them where that differs.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Ends {
     pub(super) client: SocketAddr,
     pub(super) server: SocketAddr,
     pub(super) client_nat: Option<Nat>,
     pub(super) server_nat: Option<Nat>,
+    /// What shows which server answers, where that is not the one that was dialled.
+    pub(super) shown_by: Option<BackendField>,
 }
 
 impl Ends {
@@ -25,15 +28,28 @@ impl Ends {
             near.map_or((none, none), |face| (face.client.socket(), face.server.socket()));
         let (seen_client, backend) =
             far.map_or((client, reached), |face| (face.client.socket(), face.server.socket()));
+        // Connection tracking is asked where the far end is not seen.
+        let tracked = known.translated.as_deref().filter(|_| known.faces.len() == 1);
+        let (seen_client, backend) =
+            tracked.map_or((seen_client, backend), |[client, server]| (*client, *server));
         let dialled = known.dialled.map_or(reached, Address::socket);
         let nat =
             |from: SocketAddr, to: SocketAddr| (from != to).then(|| Nat { ip: to.ip(), port: to.port() });
         let (client_nat, server_nat) = (nat(client, seen_client), nat(dialled, backend));
         if reversed {
-            Self { client: dialled, server: client, client_nat: server_nat, server_nat: client_nat }
-        } else {
-            Self { client, server: dialled, client_nat, server_nat }
+            let (client_nat, server_nat) = (server_nat, client_nat);
+            return Self { client: dialled, server: client, client_nat, server_nat, shown_by: None };
         }
+        let shown_by = server_nat.map(|_| {
+            if reached == backend {
+                BackendField::ClientEnd
+            } else if tracked.is_some() {
+                BackendField::ConnectionTracking
+            } else {
+                BackendField::BothEnds
+            }
+        });
+        Self { client, server: dialled, client_nat, server_nat, shown_by }
     }
 
     /// The client's address as the server sees it.

@@ -3,6 +3,9 @@
 //! A face is joined to another by both initial sequence numbers. They are 64 bits that the two ends chose, and no
 //! translation on the way changes them, so equal addresses in two namespaces, DNAT and masquerading do not confuse it.
 //! Faces whose handshake was not seen are joined by the numbers of a later segment, or because the source knows.
+//! Connections over which a relay passed on one session are told as one (`relaying`).
+
+mod relaying;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use super::judged::Judged;
 use super::known::{End, Known, MAX_FACES, Stage};
 use super::losses::Losses;
 use super::passing::Passing;
+use super::sessions::Sessions;
 use crate::engine::{FaceKey, Opened, Origin, Report, Role};
 use crate::event::Event;
 use crate::order::Order;
@@ -26,6 +30,9 @@ use crate::time::Timestamp;
 /// How long a verdict waits for the owners of its ends, where they are still being looked up: without them its path could
 /// not be told. Short, for the verdict itself is not to be late.
 const OWNERS: Duration = Duration::from_millis(3);
+
+/// How long a verdict waits for the other connection that showed the same ClientHello, which may carry the same session.
+const RELAYED: Duration = Duration::from_millis(50);
 
 /// The joiner's patience and its bound.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +57,10 @@ enum List {
     Awaiting,
     /// One face has closed, oldest first.
     Closing,
+    /// The classification waits for another connection with the same ClientHello, oldest first.
+    Repeated,
+    /// It is over, and those are not over with which it is told, oldest first.
+    Relaying,
 }
 
 impl From<List> for usize {
@@ -63,16 +74,19 @@ impl From<List> for usize {
 pub struct Joiner {
     limits: JoinerLimits,
     context: Context,
-    connections: Order<Known, List, 4>,
+    connections: Order<Known, List, 6>,
     faces: HashMap<FaceKey, u32, RandomState>,
     numbers: HashMap<(u32, u32), u32, RandomState>,
     passing: Passing,
+    sessions: Sessions,
     losses: Losses,
     parties: Parties,
     addresses: Addresses,
     findings: Findings,
     /// Connections that became known so far, those included that were joined to others later.
     seen: u64,
+    /// Connections that were told with another one.
+    relayed: u64,
     now: Timestamp,
 }
 
@@ -87,11 +101,13 @@ impl Joiner {
             faces: HashMap::default(),
             numbers: HashMap::default(),
             passing: Passing::default(),
+            sessions: Sessions::default(),
             losses: Losses::default(),
             parties: Parties::default(),
             addresses: Addresses::default(),
             findings: Findings::default(),
             seen: 0,
+            relayed: 0,
             now: Timestamp::default(),
         }
     }
@@ -173,6 +189,14 @@ impl Joiner {
                 }
             }
             Report::Ends { one, other, certain } => self.ends(one, other, certain),
+            Report::Asked { key, time, random } => {
+                self.now = self.now.max(time);
+                self.asked(key, random);
+            }
+            Report::Answered { key, time, randoms } => {
+                self.now = self.now.max(time);
+                self.answered(key, *randoms, out);
+            }
             Report::Requested { key, time, request } => {
                 self.now = self.now.max(time);
                 if let Some(&index) = self.faces.get(&key)
@@ -180,6 +204,11 @@ impl Joiner {
                     && self.findings.requested(known, key, time, request, &self.addresses)
                 {
                     self.raise(index, out);
+                }
+            }
+            Report::Translated { key, client, server } => {
+                if let Some(known) = self.known(key) {
+                    known.translated = Some(Box::new([client, server]));
                 }
             }
             Report::Peer { key, party } => {
@@ -259,45 +288,59 @@ impl Joiner {
             if now.since(since) < self.limits.hold {
                 break;
             }
-            let awaits = self.connections.value(index).is_some_and(|known| known.awaits_owner());
-            if awaits && now.since(since) < OWNERS {
+            if self.awaits_relay(index) {
+                self.connections.put_last(index, List::Repeated);
+            } else if self.awaits_owner(index) && now.since(since) < OWNERS {
                 self.connections.put_last(index, List::Awaiting);
             } else {
                 self.classify(index, out);
             }
         }
-        while let Some(index) = self.connections.oldest(List::Awaiting) {
-            let since = match self.connections.value(index).map(|known| known.stage) {
-                Some(Stage::Ready { since }) => since,
-                _ => Timestamp::default(),
-            };
-            if now.since(since) < OWNERS {
-                break;
+        for (list, patience) in [(List::Awaiting, OWNERS), (List::Repeated, RELAYED)] {
+            while let Some(index) = self.connections.oldest(list) {
+                let since = match self.connections.value(index).map(|known| known.stage) {
+                    Some(Stage::Ready { since }) => since,
+                    _ => Timestamp::default(),
+                };
+                if now.since(since) < patience {
+                    break;
+                }
+                self.classify(index, out);
             }
-            self.classify(index, out);
         }
-        while let Some(index) = self.connections.oldest(List::Closing) {
-            let ended = self.connections.value(index).and_then(|known| known.end()).map(|end| end.time);
-            if ended.is_some_and(|time| now.since(time) < self.limits.close) {
-                break;
+        // Those that are told with another one have their own time to close.
+        for (list, patience) in [(List::Closing, self.limits.close), (List::Relaying, 2 * self.limits.close)]
+        {
+            while let Some(index) = self.connections.oldest(list) {
+                let ended = self.connections.value(index).and_then(|known| known.end()).map(|end| end.time);
+                if ended.is_some_and(|time| now.since(time) < patience) {
+                    break;
+                }
+                self.close(index, out);
             }
-            self.close(index, out);
         }
     }
 
     /// Tells everything that is still waiting: the observation has ended.
     pub fn finish(&mut self, out: &mut impl FnMut(Event)) {
-        for list in [List::Ready, List::Awaiting, List::Closing] {
+        for list in [List::Ready, List::Awaiting, List::Repeated, List::Closing, List::Relaying] {
             while let Some(index) = self.connections.oldest(list) {
                 match list {
-                    List::Ready | List::Awaiting => self.classify(index, out),
-                    List::Quiet | List::Closing => self.close(index, out),
+                    List::Ready | List::Awaiting | List::Repeated => self.classify(index, out),
+                    List::Quiet | List::Closing | List::Relaying => self.close(index, out),
                 }
             }
         }
         if let Some(news) = self.losses.news(self.now) {
             out(self.context.losses(self.now, news.into_iter()));
         }
+    }
+
+    /// Whether nothing shows which server answers a face's connection, but the address that its client is connected to.
+    #[must_use]
+    pub fn lacks_backend(&self, key: FaceKey) -> bool {
+        let known = self.faces.get(&key).and_then(|index| self.connections.get(*index));
+        known.is_some_and(|known| known.faces.len() == 1 && known.dialled.is_none() && !known.own)
     }
 
     fn known(&mut self, key: FaceKey) -> Option<&mut Known> {
@@ -307,13 +350,17 @@ impl Joiner {
 
     /// An end's owner is known: what waited for it is told.
     fn owner_known(&mut self, index: u32, out: &mut impl FnMut(Event)) {
-        let Some(known) = self.connections.value(index) else { return };
+        let index = self.told_with(index);
+        let Some(known) = self.connections.get(index) else { return };
         match known.stage {
             Stage::Classified => self.raise(index, out),
-            Stage::Ready { since } if !known.awaits_owner() && self.now.since(since) >= self.limits.hold => {
-                self.classify(index, out);
+            Stage::Ready { since } => {
+                let is_due = !self.awaits_owner(index) && self.now.since(since) >= self.limits.hold;
+                if is_due && !self.awaits_relay(index) {
+                    self.classify(index, out);
+                }
             }
-            Stage::Ready { .. } | Stage::Open => {}
+            Stage::Open => {}
         }
     }
 
@@ -410,7 +457,9 @@ impl Joiner {
             matches!(known.stage, Stage::Ready { .. })
                 && (known.certain() || known.faces.iter().all(|face| face.classified || face.closed))
         });
-        if due {
+        if due && self.awaits_relay(index) {
+            self.connections.put_last(index, List::Repeated);
+        } else if due {
             self.classify(index, out);
         }
     }
@@ -419,11 +468,17 @@ impl Joiner {
         let Some(known) = self.connections.value(index) else { return };
         if known.stage != Stage::Classified {
             known.stage = Stage::Classified;
-            if !known.own {
-                let judged = Judged::of(known, None, &self.addresses);
-                out(self.context.classified(known, &judged));
-                judged.learn(known, &mut self.addresses);
-                self.raise(index, out);
+            if self.is_told_with_another(index) {
+                self.relayed += 1;
+            } else {
+                self.gather(index, out);
+                let Some(known) = self.connections.value(index) else { return };
+                if !known.own {
+                    let judged = Judged::of(known, None, &self.addresses);
+                    out(self.context.classified(known, &judged));
+                    judged.learn(known, &mut self.addresses);
+                    self.raise(index, out);
+                }
             }
         }
         let Some(known) = self.connections.value(index) else { return };
@@ -437,8 +492,13 @@ impl Joiner {
         if known.is_over() {
             // A server's face can become known after the client's has closed, if at all; where a verdict may be held
             // back for the other face, so must the end be.
-            if self.limits.hold.is_zero() || known.faces.len() > 1 {
+            let is_complete = self.limits.hold.is_zero() || known.faces.len() > 1;
+            if is_complete && !self.awaits_legs(index) {
                 self.close(index, out);
+                return;
+            }
+            if is_complete {
+                self.connections.put_last(index, List::Relaying);
                 return;
             }
         }
@@ -463,7 +523,20 @@ impl Joiner {
                 self.raise(index, out);
             }
         }
-        let Some(mut known) = self.connections.remove(index) else { return };
+        if self.hand_over(index, out) {
+            return;
+        }
+        self.gather(index, out);
+        let Some(known) = self.take(index, out) else { return };
+        self.let_go(known.relay.as_deref(), known.id);
+        if !known.own {
+            out(self.context.closed(&known, &Judged::of(&known, None, &self.addresses)));
+        }
+    }
+
+    /// Takes a connection out of all tables.
+    fn take(&mut self, index: u32, out: &mut impl FnMut(Event)) -> Option<Known> {
+        let mut known = self.connections.remove(index)?;
         self.findings.close(&mut known, &self.context, &self.addresses, out);
         for face in &known.faces {
             self.faces.remove(&face.key);
@@ -474,9 +547,7 @@ impl Joiner {
             self.numbers.remove(&numbers);
         }
         self.findings.forget(&known);
-        if !known.own {
-            out(self.context.closed(&known, &Judged::of(&known, None, &self.addresses)));
-        }
+        Some(known)
     }
 }
 

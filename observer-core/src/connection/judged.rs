@@ -1,9 +1,11 @@
 //! A connection's path, asked for with what is known of it now.
 
+use std::net::SocketAddr;
+
 use super::ends::Ends;
 use super::known::Known;
-use crate::engine::{Facts, Orientation, Role};
-use crate::event::{PathFields, ProxiesField, ProxyBasis, ProxyField};
+use crate::engine::{Facts, Orientation};
+use crate::event::{BackendField, PathFields, ProxiesField, ProxyBasis, ProxyField};
 use crate::party::Party;
 use crate::path::{
     Addresses, Asked, Evidence, Judgement, Kind, Path, Scene, Scheme, Scope, Subject, judge, server_verified,
@@ -18,6 +20,7 @@ pub(super) struct Judged {
     pub(super) judgement: Judgement,
     pub(super) scope: Option<Scope>,
     pub(super) proxy: Option<ProxyField>,
+    pub(super) backend: Option<BackendField>,
     verified: Option<(crate::path::Verified, crate::path::Basis)>,
 }
 
@@ -27,23 +30,25 @@ impl Judged {
         let none = Facts::default();
         let facts = known.facts.as_deref().unwrap_or(&none);
         let ends = Ends::of(known, facts.orientation == Orientation::Reversed);
-        let (client, server) = known.parties();
+        let ((client, near), server) = (known.parties(), known.served_by());
+        // Relays answer for the server, and name none.
+        let far = known.legs().last().map_or(ends, |leg| leg.ends);
         let asked = asked.or_else(|| known.objects.as_ref()?.first());
-        let backend = ends.backend();
+        let backend = far.backend();
         let scene = Scene {
             client,
             server,
             client_address: ends.client,
-            server_addresses: [ends.server, backend],
+            server_addresses: [far.server, backend],
             facts,
             forwarded: asked.map(|asked| asked.subject.forwarded()),
             addresses,
         };
         let judgement = judge(&scene);
-        let sockets = [Role::Client, Role::Server]
-            .into_iter()
-            .all(|role| known.faces.iter().any(|face| face.role == role));
-        let namespaces = [client, server].map(|party| party.and_then(|party| party.netns));
+        let namespaces = [client, near].map(|party| party.and_then(|party| party.netns));
+        let both = known.has_both_sockets();
+        let first = Scope::of(ends.seen_client(), ends.backend(), both, namespaces, addresses);
+        let scope = known.legs().iter().fold(first, |far, leg| Scope::farther(far, leg.scope(addresses)));
         let proxy = match asked.map(|asked| &asked.subject) {
             Some(Subject::Object(object)) => Some(ProxyField::from(object)),
             Some(Subject::Upgrade) if judgement.is_passed_on() => endpoint(server, None, Scheme::Http),
@@ -52,9 +57,10 @@ impl Judged {
             _ => None,
         };
         Self {
-            scope: Scope::of(ends.seen_client(), backend, sockets, namespaces, addresses),
+            scope,
             verified: server_verified(&judgement, facts.verdict.security),
             proxy,
+            backend: ends.shown_by.or_else(|| not_shown(known, &ends, addresses)),
             judgement,
         }
     }
@@ -64,18 +70,27 @@ impl Judged {
     /// in each network namespace.
     pub(super) fn learn(&self, known: &Known, addresses: &mut Addresses) {
         let Some(facts) = known.facts.as_deref() else { return };
-        let ends = Ends::of(known, facts.orientation == Orientation::Reversed);
-        let backend = ends.backend();
-        if backend.ip().is_loopback() {
-            return;
-        }
-        if backend.port() == APISERVER && facts.tls.is_some() {
+        let near = Ends::of(known, facts.orientation == Orientation::Reversed);
+        let far = known.legs().last().map_or(near, |leg| leg.ends);
+        let backend = far.backend();
+        let is_elsewhere = |it: &SocketAddr| !it.ip().is_loopback();
+        if is_elsewhere(&backend) && backend.port() == APISERVER && facts.tls.is_some() {
             addresses.suppose(backend.ip());
+        }
+        if !known.legs().is_empty() && !known.has_both_sockets() {
+            addresses.relays_at(near.backend().ip());
+        }
+        // What leads back to this machine is no service's: a mesh takes every address that way.
+        if near.server_nat.is_some() && is_elsewhere(&near.backend()) {
+            addresses.serves_at(near.server);
         }
         let rests_on_program = self.judgement.evidence.contains(&Evidence::ClientProgram);
         if self.judgement.path == Path::NodeToApiserver && self.judgement.is_sound() && rests_on_program {
-            addresses.learn(ends.server);
-            addresses.learn(backend);
+            for address in
+                [near.server, near.backend(), far.server, backend].iter().filter(|it| is_elsewhere(it))
+            {
+                addresses.learn(*address);
+            }
         }
     }
 
@@ -93,6 +108,13 @@ impl Judged {
             ..PathFields::default()
         }
     }
+}
+
+/// That nothing shows the server behind a service's address, once everything that could was asked.
+fn not_shown(known: &Known, ends: &Ends, addresses: &Addresses) -> Option<BackendField> {
+    let was_asked = known.translated.is_some() || known.end().is_some() || known.has_wire_faces();
+    let is_hidden = was_asked && ends.server_nat.is_none() && addresses.is_service(ends.server);
+    is_hidden.then_some(BackendField::VipNotVisible)
 }
 
 /// The pod at the other end, as an object.

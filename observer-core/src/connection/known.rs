@@ -1,8 +1,10 @@
 //! What is known of one connection from all of its faces.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::Id;
+use super::relay::Relay;
 use crate::Address;
 use crate::engine::{Ending, FaceKey, Opened, Origin, Role};
 use crate::engine::{Facts, Orientation};
@@ -78,6 +80,10 @@ pub(super) struct Known {
     pub(super) own: bool,
     /// Its other end may be told as a connection of its own.
     pub(super) may_be_told_twice: bool,
+    /// Its ends as connection tracking has them, the client's first, once that was asked.
+    pub(super) translated: Option<Box<[SocketAddr; 2]>>,
+    /// Other connections that carry its session, or its ClientHello.
+    pub(super) relay: Option<Box<Relay>>,
 }
 
 impl Known {
@@ -101,6 +107,8 @@ impl Known {
             missing: None,
             own: false,
             may_be_told_twice: false,
+            translated: None,
+            relay: None,
         };
         known.add_face(opened, parties);
         known
@@ -155,6 +163,8 @@ impl Known {
         self.faces.reserve_exact(other.faces.len());
         self.faces.extend(other.faces);
         self.numbers = self.numbers.or(other.numbers);
+        self.translated = self.translated.take().or(other.translated);
+        self.relay = self.relay.take().or(other.relay);
         self.client = better(self.client.take(), other.client);
         self.server = better(self.server.take(), other.server);
         if let Some(facts) = other.facts {
@@ -234,6 +244,18 @@ impl Known {
             core::cmp::Ordering::Equal => {
                 known.verdict = Verdict { reason: Some(Reason::FacesDisagree), ..Verdict::default() };
             }
+        }
+    }
+
+    /// Takes in what a connection showed over which its session was passed on, if that is more. What the session travels in
+    /// and what that exposed is each connection's own.
+    pub(super) fn learn_from_relay(&mut self, mut facts: Box<Facts>) {
+        if let Some(known) = &mut self.facts
+            && rank(facts.verdict) > rank(known.verdict)
+        {
+            core::mem::swap(&mut facts.encapsulation, &mut known.encapsulation);
+            core::mem::swap(&mut facts.exposed, &mut known.exposed);
+            *known = facts;
         }
     }
 
@@ -339,7 +361,7 @@ fn requests(facts: &Facts) -> u64 {
     facts.http.as_ref().map_or(0, |http| http.counts.requests)
 }
 
-fn same(a: Verdict, b: Verdict) -> bool {
+pub(super) fn same(a: Verdict, b: Verdict) -> bool {
     a.security == b.security && a.client_certificate == b.client_certificate
 }
 

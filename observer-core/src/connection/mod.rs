@@ -11,6 +11,8 @@ mod known;
 mod losses;
 mod party_field;
 mod passing;
+mod relay;
+mod sessions;
 
 pub use crate::party::{Party, Process};
 pub use account::Context;

@@ -1,5 +1,6 @@
 //! One face under analysis: its TCP state and, until enough is known, its conversation.
 
+use super::hellos::{Hello, Hellos};
 use super::tls_facts::Memory;
 use super::{Closed, Ending, FaceKey, Facts, Origin, Role};
 use crate::event::MissingBytes;
@@ -73,6 +74,7 @@ pub(super) struct Face {
     pub(super) reading_given_up: bool,
     /// The source was told to copy requests alone.
     pub(super) requests_alone: bool,
+    hellos: Hellos,
     /// What `held` was when it was last added to the engine's sum.
     pub(super) accounted: u32,
     /// The sequence number from which the requests are wanted, as it was last told.
@@ -109,6 +111,7 @@ impl Face {
             closed: None,
             reading_given_up: false,
             requests_alone: false,
+            hellos: Hellos::default(),
             accounted: 0,
             wanted_from: None,
             origin: opened.origin,
@@ -310,6 +313,14 @@ impl Face {
     pub(super) fn next_request(&mut self) -> Option<Request> {
         match &mut self.talk {
             Talk::Read(conversation) => conversation.next_request(),
+            Talk::Unspoken | Talk::Over => None,
+        }
+    }
+
+    /// The next hello that was read.
+    pub(super) fn next_hello(&mut self) -> Option<Hello> {
+        match &self.talk {
+            Talk::Read(conversation) => self.hellos.next(conversation.tls()?.summary()),
             Talk::Unspoken | Talk::Over => None,
         }
     }

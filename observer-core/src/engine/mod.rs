@@ -5,6 +5,7 @@ mod closing;
 mod face;
 mod facts;
 mod fingerprints;
+mod hellos;
 mod input;
 mod limits;
 mod report;

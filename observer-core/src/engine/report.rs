@@ -1,5 +1,7 @@
 //! What the engine has to say of a face.
 
+use std::net::SocketAddr;
+
 use super::{Ending, FaceKey, Facts, Lost, Opened};
 use crate::event::MissingBytes;
 use crate::party::Party;
@@ -36,6 +38,24 @@ pub enum Report {
         /// Its acknowledgement number.
         ack: u32,
     },
+    /// A client asks for a session of TLS, with this random value in its ClientHello.
+    Asked {
+        /// Which face.
+        key: FaceKey,
+        /// The time of the segment that completed it.
+        time: Timestamp,
+        /// The random value.
+        random: [u8; 32],
+    },
+    /// A server answers a ClientHello: both random values together name the session, whatever connections carry it.
+    Answered {
+        /// Which face.
+        key: FaceKey,
+        /// The time of the segment that completed the ServerHello.
+        time: Timestamp,
+        /// The random values of ClientHello and ServerHello.
+        randoms: Box<[[u8; 32]; 2]>,
+    },
     /// Two faces without a handshake are the two ends of one connection, or may be.
     Ends {
         /// One.
@@ -70,6 +90,15 @@ pub enum Report {
         key: FaceKey,
         /// The other end's owner.
         party: Box<Party>,
+    },
+    /// What connection tracking says of a face's ends: the same as its own where it knows of no translation.
+    Translated {
+        /// Which face.
+        key: FaceKey,
+        /// The client as the server sees it.
+        client: SocketAddr,
+        /// The server that answers.
+        server: SocketAddr,
     },
     /// A face's local end was let go, and who held it last is being looked up.
     Released(FaceKey),

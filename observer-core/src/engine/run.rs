@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use foldhash::fast::RandomState;
 
 use super::face::{Face, Stage};
+use super::hellos::Hello;
 use super::tls_facts::Memory;
 use super::{Copied, FaceKey, Input, Limits, LossPlace, Opened, Report};
 use crate::flow::{Direction, Flags, Segment};
@@ -198,6 +199,7 @@ impl Engine {
             let (key, time, seq, ack) = (face.key, segment.time, segment.seq, segment.ack);
             out(Report::Passed { key, time, left, seq, ack });
         }
+        tell_hellos(face, segment.time, out);
         let open = face.closed.is_none();
         let ended = (open && face.is_over()).then(|| face.ending());
         if face.stage == Stage::Classified {
@@ -339,6 +341,17 @@ impl Engine {
                 break;
             }
         }
+    }
+}
+
+/// Tells the hellos of TLS that were read.
+fn tell_hellos(face: &mut Face, time: Timestamp, out: &mut impl FnMut(Report)) {
+    let key = face.key;
+    while let Some(hello) = face.next_hello() {
+        out(match hello {
+            Hello::Asked(random) => Report::Asked { key, time, random },
+            Hello::Answered(randoms) => Report::Answered { key, time, randoms },
+        });
     }
 }
 

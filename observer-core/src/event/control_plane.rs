@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{KubernetesField, PathFields, RoleField, When};
+use super::{KubernetesField, PathFields, RelayField, RoleField, When};
 use crate::engine::{Ending, LossPlace};
 use crate::party::Named;
 use crate::path::Confidence;
@@ -47,6 +47,13 @@ pub struct ControlPlane {
     /// The end that listened, where it is on this node.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub server: Option<PartyField>,
+    /// What shows the server behind the address that was dialled, or that nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backend: Option<BackendField>,
+    /// The relays that passed the session of TLS on, the one nearest to the client first. The connections that they dialled
+    /// are told here and by no event of their own; `server` is the end behind the last of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub relays: Vec<RelayField>,
     /// More of what the TLS handshake shows.
     #[serde(skip_serializing_if = "TlsExtra::is_empty")]
     pub tls: Option<Arc<TlsExtra>>,
@@ -124,10 +131,16 @@ pub struct Heartbeat {
     pub records_undecoded: u64,
     /// Owners that were not looked up because too many were asked for.
     pub owners_not_asked: u64,
+    /// Connections for whose backend connection tracking was not asked, because too many were opened.
+    pub backends_not_asked: u64,
     /// Connections left out because their program only bore the name of a watched one.
     pub candidates_disproved: u64,
     /// Connections of the observer's own, which are not told.
     pub own_connections: u64,
+    /// Connections that were told as part of another one, because a relay passed that one's session on over them.
+    pub relayed_connections: u64,
+    /// ClientHellos that were not looked for on other connections for as long as they should, because too many came.
+    pub client_hellos_forgotten: u64,
     /// Machines of API servers whose connections are not watched, because the kernel's table has no room.
     pub servers_not_watched: u64,
     /// Wishes about copying that the kernel's table had no room for.
@@ -169,6 +182,36 @@ pub struct Connection {
     /// What is doubtful about the end that was not seen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_end: Option<OtherEnd>,
+    /// What is remarkable about its ClientHello.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_hello: Option<ClientHelloField>,
+    /// It is one of `control_plane.relays` of the connection with this id, and was still open when that was told as closed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub relayed_from: Option<Arc<str>>,
+}
+
+/// `control_plane.backend`: what `destination.nat` rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BackendField {
+    /// The end that dialled: its socket is connected to another address than its program asked for, or its first packet
+    /// left for another one.
+    ClientEnd,
+    /// Connection tracking, in the network namespaces that it passed.
+    ConnectionTracking,
+    /// Both ends were seen.
+    BothEnds,
+    /// The address is a service's, and nothing shows the server behind it: `destination.nat` is absent.
+    VipNotVisible,
+}
+
+/// `control_plane.connection.client_hello`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClientHelloField {
+    /// Another connection showed the same ClientHello, with the same random value, and was not shown to carry the same
+    /// session: somebody replayed it, or its client does not choose at random.
+    Repeated,
 }
 
 /// `control_plane.connection.other_end`

@@ -10,15 +10,16 @@ mod ecs;
 mod kubernetes;
 mod orchestrator;
 mod path;
+mod relay;
 mod schema;
 mod tls;
 mod when;
 
 pub use community_id::community_id;
 pub use control_plane::{
-    ClientCertificateField, Connection, ControlPlane, Coverage, DirectionField, Heartbeat, HttpCounts,
-    KubernetesApi, Loss, LossField, MissingBytes, OtherEnd, PartyField, ProcessField, SCHEMA, SocketState,
-    SshField, TlsExtra,
+    BackendField, ClientCertificateField, ClientHelloField, Connection, ControlPlane, Coverage,
+    DirectionField, Heartbeat, HttpCounts, KubernetesApi, Loss, LossField, MissingBytes, OtherEnd,
+    PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,
 };
 pub use ecs::{
     Action, Container, Destination, Ecs, EventField, HttpField, HttpRequest, HttpResponse, Kind, Log,
@@ -27,6 +28,7 @@ pub use ecs::{
 pub use kubernetes::{KubernetesField, OtherRole, RoleField};
 pub use orchestrator::{Cluster, Orchestrator, Resource};
 pub use path::{FindingField, FindingState, PathFields, ProxiesField, ProxyBasis, ProxyField};
+pub use relay::RelayField;
 pub use schema::json_schema;
 pub use tls::{AlternativeNames, CertificateField, Hash, TlsClient, TlsField, TlsServer, X509, X509Name};
 pub use when::When;

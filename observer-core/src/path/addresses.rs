@@ -16,6 +16,8 @@ pub struct Addresses {
     pub hosts: HashSet<IpAddr>,
     /// Addresses of other nodes than this one.
     pub other_nodes: HashSet<IpAddr>,
+    /// Services' addresses, which no server has: something on the way leads to one.
+    pub services: HashSet<SocketAddr>,
     /// What connections showed.
     pub learned: Learned,
 }
@@ -26,6 +28,10 @@ pub struct Learned {
     endpoints: VecDeque<SocketAddr>,
     /// Machines that serve TLS at the port where API servers do.
     likely: VecDeque<IpAddr>,
+    /// Addresses that were seen to be translated to others'.
+    services: VecDeque<SocketAddr>,
+    /// Machines that passed sessions on instead of answering: balancers and relays.
+    relays: VecDeque<IpAddr>,
 }
 
 impl Addresses {
@@ -39,7 +45,8 @@ impl Addresses {
     #[must_use]
     pub fn may_be_apiserver(&self, ip: IpAddr) -> bool {
         let endpoints = || self.endpoints.iter().chain(&self.learned.endpoints);
-        self.hosts.contains(&ip) || self.learned.likely.contains(&ip) || endpoints().any(|it| it.ip() == ip)
+        let is_reached = || self.learned.likely.contains(&ip) || endpoints().any(|it| it.ip() == ip);
+        self.hosts.contains(&ip) || (!self.learned.relays.contains(&ip) && is_reached())
     }
 
     /// A kubelet or a kube-proxy of this node was seen to use an API server at `address`.
@@ -52,6 +59,23 @@ impl Addresses {
     /// TLS was spoken to `ip` at the port of API servers.
     pub fn suppose(&mut self, ip: IpAddr) {
         remember(&mut self.learned.likely, ip);
+    }
+
+    /// Whether `address` is a service's.
+    #[must_use]
+    pub fn is_service(&self, address: SocketAddr) -> bool {
+        let is_told = self.services.contains(&address) || self.learned.services.contains(&address);
+        is_told && !self.hosts.contains(&address.ip())
+    }
+
+    /// What was sent to `address` went to another one.
+    pub(crate) fn serves_at(&mut self, address: SocketAddr) {
+        remember(&mut self.learned.services, address);
+    }
+
+    /// A session was passed on at `ip`, on another machine than this one: that an API server is reached there names no node.
+    pub(crate) fn relays_at(&mut self, ip: IpAddr) {
+        remember(&mut self.learned.relays, ip);
     }
 
     /// Takes what was told anew; what was learned stays.
@@ -93,5 +117,17 @@ mod tests {
         addresses.tell(Addresses { endpoints: HashSet::from([at(1), at(2)]), ..Addresses::default() });
         assert!(addresses.is_apiserver(at(2)) && addresses.is_apiserver(at(100)));
         assert!(addresses.may_be_apiserver(at(1).ip()));
+    }
+
+    #[test]
+    fn a_balancer_leads_to_an_api_server_and_is_none() {
+        let mut addresses = Addresses::default();
+        addresses.learn(at(6443));
+        assert!(addresses.may_be_apiserver(at(1).ip()));
+        addresses.relays_at(at(1).ip());
+        assert!(addresses.is_apiserver(at(6443)));
+        assert!(!addresses.may_be_apiserver(at(1).ip()));
+        addresses.hosts.insert(at(1).ip());
+        assert!(addresses.may_be_apiserver(at(1).ip()), "somebody who knows says otherwise");
     }
 }

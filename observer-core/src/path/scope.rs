@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Addresses;
 
 /// How far it travelled (`control_plane.scope`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
     /// Between loopback addresses.
@@ -48,6 +48,17 @@ impl Scope {
             return Some(Self::OtherNode);
         }
         ends.into_iter().any(is_public).then_some(Self::PublicAddress)
+    }
+}
+
+impl Scope {
+    /// How far a session travelled that was passed on from one connection to another; `None` where one of them is not known
+    /// to have stayed within what the other did.
+    pub(crate) fn farther(one: Option<Self>, other: Option<Self>) -> Option<Self> {
+        match (one, other) {
+            (Some(one), Some(other)) => Some(one.max(other)),
+            (one, other) => one.or(other).filter(|it| *it >= Self::OtherNode),
+        }
     }
 }
 
@@ -113,6 +124,20 @@ mod tests {
             ("100.64.0.1", "198.18.0.1", false, none, None),
         ] {
             assert_eq!(scope(client, server, sockets, namespaces), expected, "{client} to {server}");
+        }
+    }
+
+    #[test]
+    fn what_was_passed_on_travelled_as_far_as_the_farthest_connection() {
+        use Scope::{Loopback, OtherNode, PublicAddress, SameNode};
+        for (one, other, expected) in [
+            (Some(Loopback), Some(SameNode), Some(SameNode)),
+            (Some(OtherNode), None, Some(OtherNode)),
+            (None, Some(SameNode), None),
+            (Some(PublicAddress), Some(OtherNode), Some(PublicAddress)),
+            (None, None, None),
+        ] {
+            assert_eq!(Scope::farther(one, other), expected, "{one:?} and {other:?}");
         }
     }
 }

@@ -44,3 +44,4 @@ pub use sought::{Found, Sockets, Sought};
 pub use stat::Stat;
 
 pub(crate) use roots::{namespace_inode, read_bounded};
+pub(crate) use running::Running;

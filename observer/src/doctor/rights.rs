@@ -58,7 +58,7 @@ impl Right {
             name: "CAP_SYS_ADMIN",
             any_of: CapabilitySet::SYS_ADMIN,
             without: State::Limited,
-            purpose: "sockets older than the observer are listed in its own network namespace only",
+            purpose: "sockets older than the observer are listed, and connections tracked, in its own network namespace only",
         },
     ];
 }

@@ -5,3 +5,5 @@ pub mod ebpf;
 #[cfg(target_os = "linux")]
 pub mod existing;
 pub mod pcap;
+#[cfg(target_os = "linux")]
+pub mod tracking;

@@ -1,3 +1,6 @@
+mod backends;
+mod relays;
+
 use std::sync::Arc;
 
 use super::*;

@@ -16,6 +16,8 @@ pub struct ServerHello {
     pub legacy_version: Version,
     /// The version in force: supported_versions where it is there.
     pub version: Version,
+    /// The random value.
+    pub random: [u8; 32],
     /// The cipher suite.
     pub cipher: CipherSuite,
     /// Extension types in the order sent.
@@ -38,7 +40,8 @@ impl ServerHello {
         let mut cursor = Cursor::new(body);
         let legacy_version = Version(cursor.u16()?);
         let mut hello = Self { legacy_version, version: legacy_version, ..Self::default() };
-        hello.retry = cursor.take(32)? == RETRY;
+        hello.random.copy_from_slice(cursor.take(32)?);
+        hello.retry = hello.random == RETRY;
         cursor.vec8()?;
         hello.cipher = CipherSuite(cursor.u16()?);
         cursor.u8()?;

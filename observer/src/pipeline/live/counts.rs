@@ -18,6 +18,12 @@ pub(super) struct Counts {
     pub(super) not_searched: AtomicU64,
     /// Connections of the observer's own.
     pub(super) own: AtomicU64,
+    /// Connections for whose backend connection tracking was not asked.
+    pub(super) backends_not_asked: AtomicU64,
+    /// Connections that were told with another one.
+    pub(super) relayed: AtomicU64,
+    /// ClientHellos that were forgotten early.
+    pub(super) hellos_forgotten: AtomicU64,
     /// Machines of API servers that the kernel's table has no room for.
     pub(super) servers_not_watched: AtomicU64,
     /// Connections whose command name was that of a watched program and whose executable was not.

@@ -29,6 +29,7 @@ use crate::pipeline::host::hostname;
 use crate::sink::Sink;
 use crate::source::ebpf::{self, Clock, Live, Settings};
 use crate::source::existing::Finder;
+use crate::source::tracking::Tracking;
 
 /// Events that may wait for the sink.
 const EVENTS: usize = 65_536;
@@ -131,6 +132,7 @@ impl Daemon {
         let own_pods = kubernetes.as_ref().map(|(kubernetes, _)| kubernetes.own_pods());
         let owners = || Owners::new(roots.clone()).on(node.clone()).with(own_pods.clone());
         let (desk, answers) = Desk::open(owners, || Finder::new(roots.clone()), QUESTIONS)?;
+        let (tracking, translations) = Tracking::start(roots.clone())?;
         let servers = Servers::of(&config.apiservers);
         servers.keep_up(&roots);
         let counts = Arc::new(Counts::default());
@@ -148,6 +150,8 @@ impl Daemon {
             proof: Proof::new(roots.clone(), Arc::clone(&present)),
             desk,
             answers,
+            tracking,
+            translations,
             kubernetes,
             servers: servers.clone(),
             older: Arc::clone(&listed),
@@ -339,8 +343,11 @@ impl Daemon {
             records_undecoded: Counts::read(&received.undecoded),
             owners_not_asked: Counts::read(&self.counts.owners_not_asked)
                 + Counts::read(&self.counts.not_searched),
+            backends_not_asked: Counts::read(&self.counts.backends_not_asked),
             candidates_disproved: Counts::read(&self.counts.not_proven),
             own_connections: Counts::read(&self.counts.own),
+            relayed_connections: Counts::read(&self.counts.relayed),
+            client_hellos_forgotten: Counts::read(&self.counts.hellos_forgotten),
             servers_not_watched: Counts::read(&self.counts.servers_not_watched),
             wishes_refused: self.live.control().refused_wishes(),
             kubernetes_api: self.asked.as_ref().map(|counts| counts.told()),

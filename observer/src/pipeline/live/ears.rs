@@ -21,6 +21,7 @@ use crate::attribution::{Answer, BootTime, Claim, Desk, Question, Sought};
 use crate::kubernetes::{self, Kubernetes, News};
 use crate::source::ebpf::{Announced, Clock, Control, Hear};
 use crate::source::existing::Pair;
+use crate::source::tracking::{self, Tracking, Translation};
 
 /// What the reader's thread needs to know of the rest.
 pub(super) struct Ears {
@@ -32,6 +33,9 @@ pub(super) struct Ears {
     pub(super) proof: Proof,
     pub(super) desk: Desk,
     pub(super) answers: Receiver<Answer>,
+    /// Where connections really go.
+    pub(super) tracking: Tracking,
+    pub(super) translations: Receiver<Translation>,
     /// The Kubernetes API and what it says, where it is asked.
     pub(super) kubernetes: Option<(Kubernetes, Receiver<News>)>,
     /// Where the API servers are.
@@ -56,6 +60,8 @@ pub(super) struct State {
     /// The version of `servers` that was told last.
     servers: u64,
     tidied: Timestamp,
+    /// Connections that were dialled since the last rest, and those before it.
+    dialled: [Vec<tracking::Question>; 2],
     wishes: Wishes,
     /// The same moment as the source tells time, and by the clock of process starts; taken anew at every rest.
     clocks: Option<(Timestamp, BootTime)>,
@@ -146,6 +152,26 @@ impl Ears {
         }
     }
 
+    /// Asks connection tracking where those connections go whose other end has not shown itself since the last rest.
+    fn ask_where_they_go(&mut self) {
+        let Self { joiner, tracking, counts, state, .. } = self;
+        let [new, old] = &mut state.dialled;
+        let mut asked = core::mem::replace(old, core::mem::take(new));
+        asked.retain(|question| joiner.lacks_backend(question.key));
+        if !asked.is_empty() {
+            tracking.ask(asked);
+        }
+        counts.backends_not_asked.store(tracking.not_asked(), Ordering::Relaxed);
+    }
+
+    fn take_translations(&mut self) {
+        let Self { joiner, events, counts, translations, .. } = self;
+        let mut hand_on = |event| events.put(event, counts);
+        for Translation { key, client, server } in translations.try_iter() {
+            joiner.report(Report::Translated { key, client, server }, &mut hand_on);
+        }
+    }
+
     fn take_news(&mut self) {
         let Self { joiner, events, counts, kubernetes, servers, state, .. } = self;
         let mut hand_on = |event| events.put(event, counts);
@@ -167,6 +193,7 @@ impl Ears {
     /// The end of the observation.
     pub(super) fn finish(mut self) {
         self.take_answers();
+        self.take_translations();
         let now = Clock::now().utc(Clock::monotonic());
         let Self { engine, joiner, control, events, counts, state, .. } = &mut self;
         let mut hand_on = |event| events.put_last(event, counts);
@@ -216,6 +243,16 @@ impl Hear for Ears {
             self.ask(Question::Opened { key, claim, accepted, space, holder: accepted_by, socket });
         }
         let party = announced.party();
+        if announced.role == Some(Role::Client) && !announced.remote.ip().is_loopback() && !announced.joined {
+            let [dialled, _] = &mut self.state.dialled;
+            dialled.push(tracking::Question {
+                key: announced.key,
+                space: announced.netns_cookie,
+                hint: announced.caller.as_ref().map_or(0, |caller| caller.tgid),
+                client: announced.local,
+                server: announced.remote,
+            });
+        }
         if !accepted {
             return party;
         }
@@ -260,6 +297,8 @@ impl Hear for Ears {
         self.state.clocks = Some((now, BootTime::now()));
         self.tell_older();
         self.take_answers();
+        self.take_translations();
+        self.ask_where_they_go();
         self.take_news();
         let lost = Counts::read(&self.counts.events_lost);
         if lost > self.state.events_lost_told && self.events.has_room() {
@@ -287,6 +326,8 @@ impl Hear for Ears {
         desk.post();
         state.wishes.next_reading(control.get());
         counts.not_searched.store(desk.not_searched(), Ordering::Relaxed);
+        counts.relayed.store(joiner.relayed(), Ordering::Relaxed);
+        counts.hellos_forgotten.store(joiner.hellos_forgotten(), Ordering::Relaxed);
         counts.open.store(u64::try_from(joiner.open()).unwrap_or(u64::MAX), Ordering::Relaxed);
         if now.since(self.state.tidied).as_secs() >= 10 {
             self.state.tidied = now;

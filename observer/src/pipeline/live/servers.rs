@@ -27,6 +27,8 @@ struct Known {
     told: Vec<SocketAddr>,
     /// By the endpoints of the `kubernetes` service: the machines themselves.
     endpoints: Vec<SocketAddr>,
+    /// The service `kubernetes`, as pods are told it.
+    service: Option<SocketAddr>,
     /// Grows with every change.
     version: u64,
     read: Option<Instant>,
@@ -34,7 +36,8 @@ struct Known {
 
 impl Servers {
     pub(super) fn of(configured: &[ApiServer]) -> Self {
-        let known = Known { configured: configured.to_vec(), version: 1, ..Known::default() };
+        let service = in_cluster(|name| std::env::var(name).ok());
+        let known = Known { configured: configured.to_vec(), service, version: 1, ..Known::default() };
         Self(Arc::new(Mutex::new(known)))
     }
 
@@ -82,6 +85,7 @@ impl Servers {
         Some(Addresses {
             endpoints: by_operator.chain(known.told.iter().chain(&known.endpoints).copied()).collect(),
             hosts: hosts(&known),
+            services: known.service.into_iter().collect(),
             ..Addresses::default()
         })
     }
@@ -90,6 +94,12 @@ impl Servers {
     pub(super) fn hosts(&self) -> BTreeSet<IpAddr> {
         hosts(&self.known()).into_iter().collect()
     }
+}
+
+/// The address of the service `kubernetes`, from the variables that the kubelet sets in every pod.
+fn in_cluster(variable: impl Fn(&str) -> Option<String>) -> Option<SocketAddr> {
+    let ip = variable("KUBERNETES_SERVICE_HOST")?.parse().ok()?;
+    Some(SocketAddr::new(ip, variable("KUBERNETES_SERVICE_PORT")?.parse().ok()?))
 }
 
 fn hosts(known: &Known) -> HashSet<IpAddr> {

@@ -17,12 +17,13 @@ use observer_core::security::Reason;
 use observer_core::time::Timestamp;
 
 use crate::attribution::{Owners, Roots};
-use namespace::Namespace;
+pub(crate) use namespace::Namespace;
 use orientation::{Listening, orient};
 
 pub use finder::Finder;
 pub use pairs::Pair;
 pub use socket::{Counters, Socket, State};
+pub(crate) use spaces::Spaces;
 
 /// Sockets listed in all.
 const MOST_SOCKETS: usize = 1_000_000;
