@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::{KubernetesField, PathFields, RelayField, RoleField, When};
+use super::{KubernetesApi, KubernetesField, PathFields, RelayField, RoleField, When};
 use crate::engine::{Ending, LossPlace};
 use crate::party::Named;
 use crate::path::Confidence;
@@ -148,19 +148,6 @@ pub struct Heartbeat {
     /// What was asked of the Kubernetes API; absent if it is not asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kubernetes_api: Option<KubernetesApi>,
-}
-
-/// `control_plane.heartbeat.kubernetes_api.*`: counted since the observer started.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct KubernetesApi {
-    /// Requests sent, watches included.
-    pub requests: u64,
-    /// Requests that failed.
-    pub failures: u64,
-    /// Requests that were refused for want of rights.
-    pub forbidden: u64,
-    /// Names of remote ends that were not looked up: too many, or the API was away for too long.
-    pub unanswered: u64,
 }
 
 /// `control_plane.connection.*`

@@ -4,6 +4,7 @@
 //! The JSON Schema (`observer schema`) is generated from these types. A field that is not known is absent: no nulls,
 //! no empty strings, lists or objects. Nothing here is built from raw bytes of the wire: escaping and redaction lie behind it.
 
+mod api;
 mod community_id;
 mod control_plane;
 mod ecs;
@@ -15,11 +16,12 @@ mod schema;
 mod tls;
 mod when;
 
+pub use api::{Asked, KubernetesApi, Lack, Refusal};
 pub use community_id::community_id;
 pub use control_plane::{
     BackendField, ClientCertificateField, ClientHelloField, Connection, ControlPlane, Coverage,
-    DirectionField, Heartbeat, HttpCounts, KubernetesApi, Loss, LossField, MissingBytes, OtherEnd,
-    PartyField, ProcessField, SCHEMA, SocketState, SshField, TlsExtra,
+    DirectionField, Heartbeat, HttpCounts, Loss, LossField, MissingBytes, OtherEnd, PartyField, ProcessField,
+    SCHEMA, SocketState, SshField, TlsExtra,
 };
 pub use ecs::{
     Action, Container, Destination, Ecs, EventField, HttpField, HttpRequest, HttpResponse, Kind, Log,

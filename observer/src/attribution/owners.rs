@@ -338,3 +338,5 @@ fn verdict(known: &Known, called_at: BootTime) -> Result<Party, &'static str> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vanishing;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::pause::Pause;
+
 /// Lets `burst` questions through at once and then one in each `pause`; longer pauses after failures.
 #[derive(Debug)]
 pub(super) struct Allowance {
@@ -9,12 +11,12 @@ pub(super) struct Allowance {
     pause: Duration,
     left: u32,
     next: Instant,
-    failures: u32,
+    after: Pause,
 }
 
 impl Allowance {
     pub(super) fn new(burst: u32, pause: Duration, now: Instant) -> Self {
-        Self { burst, pause, left: burst, next: now + pause, failures: 0 }
+        Self { burst, pause, left: burst, next: now + pause, after: Pause::default() }
     }
 
     /// Takes one, if one is left.
@@ -33,14 +35,13 @@ impl Allowance {
 
     /// A question was answered.
     pub(super) fn answered(&mut self) {
-        self.failures = 0;
+        self.after = Pause::default();
     }
 
-    /// A question failed: nothing is left until a pause that doubles with each failure, up to a minute, is over.
+    /// A question failed: nothing is left until a pause is over.
     pub(super) fn failed(&mut self, now: Instant) {
-        self.failures = (self.failures + 1).min(6);
         self.left = 0;
-        self.next = now + Duration::from_secs(1 << self.failures).min(Duration::from_secs(60));
+        self.next = now + self.after.failed(now);
     }
 }
 
@@ -60,17 +61,11 @@ mod tests {
     }
 
     #[test]
-    fn waits_longer_after_each_failure() {
+    fn waits_after_a_failure_and_goes_on_with_one() {
         let now = Instant::now();
         let mut allowance = Allowance::new(3, Duration::from_secs(1), now);
         allowance.failed(now);
-        assert!(!allowance.take(now + Duration::from_millis(1900)));
+        assert!(!allowance.take(now + Duration::from_millis(900)));
         assert!(allowance.take(now + Duration::from_secs(2)));
-        let now = now + Duration::from_secs(10);
-        for _ in 0..20 {
-            allowance.failed(now);
-        }
-        assert!(!allowance.take(now + Duration::from_secs(59)));
-        assert!(allowance.take(now + Duration::from_secs(61)));
     }
 }

@@ -71,11 +71,19 @@ impl Directory {
         }
     }
 
-    /// Takes in what the API answered at `asked`: the pods that have `ip`.
-    pub(super) fn learn(&mut self, ip: IpAddr, asked: Timestamp, pods: impl IntoIterator<Item = Known>) {
+    /// Takes in what the API answered at `asked`: the pods that have `ip`, and whether these are all.
+    pub(super) fn learn(
+        &mut self,
+        ip: IpAddr,
+        asked: Timestamp,
+        pods: impl IntoIterator<Item = Known>,
+        whole: bool,
+    ) {
         let mut pods = pods.into_iter().filter(|known| known.addresses.contains(&ip));
         let one = match (pods.next(), pods.next()) {
-            (Some(known), None) => Some((Resident { pod: known.pod, node: known.node }, known.since)),
+            (Some(known), None) if whole => {
+                Some((Resident { pod: known.pod, node: known.node }, known.since))
+            }
             _ => None,
         };
         self.answers.put(ip, Answer { asked, one });
@@ -125,11 +133,11 @@ mod tests {
     fn an_answer_holds_from_the_pods_beginning_until_it_was_asked_for() {
         let mut directory = Directory::default();
         assert_eq!(directory.look_up(ip(), at(5)), Entry::Ask);
-        directory.learn(ip(), at(100), [known("first", 50)]);
+        directory.learn(ip(), at(100), [known("first", 50)], true);
         assert_eq!(name(directory.look_up(ip(), at(90))).as_deref(), Some("first"));
         assert_eq!(name(directory.look_up(ip(), at(40))), None, "before the pod");
         assert_eq!(directory.look_up(ip(), at(101)), Entry::Ask, "it may be another's by now");
-        directory.learn(ip(), at(110), [known("second", 95)]);
+        directory.learn(ip(), at(110), [known("second", 95)], true);
         assert_eq!(name(directory.look_up(ip(), at(105))).as_deref(), Some("second"));
         assert_eq!(name(directory.look_up(ip(), at(90))), None, "no longer known, and not guessed");
     }
@@ -137,14 +145,14 @@ mod tests {
     #[test]
     fn two_pods_with_one_address_name_nobody() {
         let mut directory = Directory::default();
-        directory.learn(ip(), at(100), [known("a", 50), known("b", 60)]);
+        directory.learn(ip(), at(100), [known("a", 50), known("b", 60)], true);
         assert_eq!(directory.look_up(ip(), at(90)), Entry::Nobody);
     }
 
     #[test]
     fn an_address_of_nobody_is_asked_for_again_after_a_while() {
         let mut directory = Directory::default();
-        directory.learn(ip(), at(100), []);
+        directory.learn(ip(), at(100), [], true);
         assert_eq!(directory.look_up(ip(), at(130)), Entry::Nobody);
         assert_eq!(directory.look_up(ip(), at(161)), Entry::Ask);
     }

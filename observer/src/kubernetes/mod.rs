@@ -6,12 +6,20 @@
 
 mod access;
 mod allowance;
+mod counts;
 mod directory;
+mod gate;
+mod lacks;
+pub(crate) mod names;
 mod objects;
 mod own_pods;
+mod pause;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use access::Access;
+pub use counts::Counts;
 pub use directory::Resident;
 pub use own_pods::OwnPods;
-pub use service::{Counts, Kubernetes, News, Question};
+pub use service::{Kubernetes, News, Question};

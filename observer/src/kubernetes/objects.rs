@@ -3,10 +3,21 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::core::{ApiResource, Object};
 use observer_core::party::{Named, Pod};
 use observer_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use super::names;
+
+/// Addresses of one pod, and of all endpoints of one slice.
+const MOST_ADDRESSES: usize = 64;
+/// Ports of one slice: an API server has one.
+const MOST_PORTS: usize = 8;
+/// Containers of one pod.
+const MOST_CONTAINERS: usize = 256;
 
 /// `Pod`.
 pub(super) type PodObject = Object<PodSpec, PodStatus>;
@@ -24,7 +35,22 @@ pub(super) struct PodStatus {
     phase: String,
     #[serde(rename = "podIPs")]
     ips: Vec<PodIp>,
+    #[serde(rename = "hostIP")]
+    host: Option<String>,
+    #[serde(rename = "hostIPs")]
+    hosts: Vec<PodIp>,
+    start_time: Option<Time>,
+    conditions: Vec<Condition>,
     container_statuses: Vec<ContainerStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    last_transition_time: Option<Time>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -50,58 +76,79 @@ pub(super) struct Known {
     pub(super) addresses: Vec<IpAddr>,
     /// Containers: runtime's id and name.
     pub(super) containers: Vec<(String, String)>,
-    /// It was made at this time, so an earlier connection is not its own.
+    /// It did not have its addresses before this time, so an earlier connection is not its own.
     pub(super) since: Timestamp,
 }
 
 impl Known {
-    /// `None` for what has no name, and for a pod that has ended: its addresses are given to others.
+    /// `None` for what is not called as Kubernetes lets pods be called. A pod that has ended keeps its name, and has no
+    /// address any more: that is given to others.
     pub(super) fn of(object: PodObject) -> Option<Self> {
         let (meta, spec) = (object.metadata, object.spec);
         let status = object.status.unwrap_or_default();
         let has_ended = matches!(status.phase.as_str(), "Succeeded" | "Failed");
+        let is_hosts =
+            |ip: &str| status.host.as_deref() == Some(ip) || status.hosts.iter().any(|host| host.ip == ip);
         let addresses = match spec.host_network || has_ended {
             true => Vec::new(),
-            false => status.ips.iter().filter_map(|it| it.ip.parse().ok()).collect(),
+            false => {
+                let own = status.ips.iter().take(MOST_ADDRESSES).filter(|it| !is_hosts(&it.ip));
+                own.filter_map(|it| it.ip.parse().ok()).filter(is_somebodys).collect()
+            }
         };
-        let made = meta.creation_timestamp.map_or(0, |time| time.0.as_nanosecond());
+        // Its sandbox, and with it its addresses, may come long after it (`PodReadyToStartContainers`, from 1.29 on).
+        let sandbox =
+            status.conditions.iter().find(|it| it.kind == "PodReadyToStartContainers" && it.status == "True");
+        let sandbox = sandbox.and_then(|it| it.last_transition_time.as_ref());
+        let since = [meta.creation_timestamp.as_ref(), status.start_time.as_ref(), sandbox];
+        let since = since.into_iter().flatten().map(|time| time.0.as_nanosecond()).max().unwrap_or(0);
         let containers = status
             .container_statuses
             .into_iter()
+            .take(MOST_CONTAINERS)
             .filter_map(|it| Some((it.id.split_once("://")?.1.to_owned(), it.name)))
+            .filter(|(id, name)| names::container(id) && names::label(name.as_bytes()).is_some())
             .collect();
         Some(Self {
             pod: Arc::new(Pod {
-                uid: meta.uid,
-                namespace: meta.namespace,
-                name: Some(meta.name?),
+                uid: meta.uid.filter(|uid| names::uid(uid)),
+                namespace: Some(meta.namespace.filter(|name| names::label(name.as_bytes()).is_some())?),
+                name: Some(meta.name.filter(|name| names::subdomain(name.as_bytes()).is_some())?),
                 container: None,
                 named: Named::Api,
             }),
-            node: spec.node_name.map(Into::into),
+            node: spec.node_name.filter(|name| names::subdomain(name.as_bytes()).is_some()).map(Into::into),
             addresses,
             containers,
-            since: Timestamp(u64::try_from(made).unwrap_or(0)),
+            since: Timestamp(u64::try_from(since).unwrap_or(0)),
         })
     }
+}
+
+/// Whether an address can be one machine's or pod's, seen from another.
+fn is_somebodys(ip: &IpAddr) -> bool {
+    let ip = ip.to_canonical();
+    !(ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
 pub(super) fn pods() -> ApiResource {
     ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&())
 }
 
-/// The addresses of an `EndpointSlice`, as its content: every endpoint with every port.
-pub(super) fn endpoints(slice: &serde_json::Value) -> Vec<SocketAddr> {
-    let list = |value: &serde_json::Value, key: &str| {
-        value.get(key).and_then(|it| it.as_array()).cloned().unwrap_or_default()
-    };
-    let ports: Vec<u16> = list(slice, "ports")
-        .iter()
-        .filter_map(|port| u16::try_from(port.get("port")?.as_u64()?).ok())
-        .collect();
-    let addresses = list(slice, "endpoints").into_iter().flat_map(|endpoint| list(&endpoint, "addresses"));
+/// What a slice is called, if Kubernetes lets it.
+pub(super) fn name_of_slice(slice: &EndpointSlice) -> Option<String> {
+    slice.metadata.name.as_ref().filter(|name| names::subdomain(name.as_bytes()).is_some()).cloned()
+}
+
+/// The addresses of an `EndpointSlice`: every endpoint with every port.
+pub(super) fn endpoints(slice: &EndpointSlice) -> Vec<SocketAddr> {
+    let ports = slice.ports.iter().flatten();
+    let ports: Vec<u16> = ports.filter_map(|port| u16::try_from(port.port?).ok()).take(MOST_PORTS).collect();
+    let addresses = slice.endpoints.iter().flatten().flat_map(|endpoint| &endpoint.addresses);
     addresses
-        .filter_map(|address| address.as_str()?.parse::<IpAddr>().ok())
+        .filter_map(|address| address.parse::<IpAddr>().ok())
+        .filter(is_somebodys)
+        .take(MOST_ADDRESSES)
         .flat_map(|ip| ports.iter().map(move |port| SocketAddr::new(ip, *port)))
         .collect()
 }
@@ -116,7 +163,7 @@ mod tests {
             "creationTimestamp":"2026-01-01T00:00:00Z","managedFields":[{{"manager":"x"}}]}},
             "spec":{{"nodeName":"node1","containers":[],"hostNetwork":{spec}}},
             "status":{{"phase":"{phase}","podIP":"10.0.0.9","podIPs":[{{"ip":"10.0.0.9"}},{{"ip":"fd00::9"}}],
-            "containerStatuses":[{{"name":"c","containerID":"containerd://abc"}}]}}}}"#
+            "containerStatuses":[{{"name":"c","containerID":"containerd://abc"}},{{"name":"C","containerID":"x"}}]}}}}"#
         );
         Known::of(serde_json::from_str(&text).unwrap())
     }
@@ -138,11 +185,11 @@ mod tests {
 
     #[test]
     fn reads_the_endpoints_of_a_slice() {
-        let slice = serde_json::json!({"addressType": "IPv4", "ports": [{"name": "https", "port": 6443}],
-            "endpoints": [{"addresses": ["10.89.0.1"]}, {"addresses": ["x", 5]}, {}]});
+        let slice = serde_json::json!({"metadata": {}, "addressType": "IPv4",
+            "ports": [{"name": "https", "port": 6443}, {}, {"port": 70000}],
+            "endpoints": [{"addresses": ["10.89.0.1", "::1"]}, {"addresses": ["x"]}, {"addresses": []}]});
+        let slice: EndpointSlice = serde_json::from_value(slice).unwrap();
         assert_eq!(endpoints(&slice), ["10.89.0.1:6443".parse().unwrap()]);
-        for wrong in [serde_json::json!(null), serde_json::json!([]), serde_json::json!({"endpoints": 5})] {
-            assert!(endpoints(&wrong).is_empty());
-        }
+        assert!(endpoints(&EndpointSlice::default()).is_empty());
     }
 }

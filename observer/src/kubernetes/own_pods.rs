@@ -20,6 +20,8 @@ struct Entry {
     pod: Arc<Pod>,
     addresses: Vec<IpAddr>,
     containers: Vec<(String, Arc<Pod>)>,
+    /// Two pods were told with its UID, so it stands for none.
+    is_doubtful: bool,
 }
 
 impl OwnPods {
@@ -28,7 +30,7 @@ impl OwnPods {
     #[must_use]
     pub fn pod(&self, uid: &str, container: Option<&str>) -> Option<Arc<Pod>> {
         let pods = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let entry = pods.get(uid)?;
+        let entry = pods.get(uid).filter(|entry| !entry.is_doubtful)?;
         let named = container.and_then(|id| entry.containers.iter().find(|(known, _)| known == id));
         Some(Arc::clone(named.map_or(&entry.pod, |(_, pod)| pod)))
     }
@@ -40,15 +42,20 @@ impl OwnPods {
         pods.values().any(|entry| entry.addresses.contains(&ip))
     }
 
-    pub(super) fn put(&self, known: &Known) {
-        let Some(uid) = known.pod.uid.clone() else { return };
+    /// Takes a pod in, if there is room.
+    pub(super) fn put(&self, known: &Known) -> bool {
+        let Some(uid) = known.pod.uid.clone() else { return false };
         let named = |name: &String| Arc::new(Pod { container: Some(name.clone()), ..(*known.pod).clone() });
         let containers = known.containers.iter().map(|(id, name)| (id.clone(), named(name))).collect();
-        let entry = Entry { pod: Arc::clone(&known.pod), addresses: known.addresses.clone(), containers };
         let mut pods = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if pods.len() < MOST || pods.contains_key(&uid) {
-            pods.insert(uid, entry);
+        let before = pods.get(&uid);
+        if before.is_none() && pods.len() >= MOST {
+            return false;
         }
+        let is_doubtful = before.is_some_and(|it| it.is_doubtful || !same(&it.pod, &known.pod));
+        let pod = Arc::clone(&known.pod);
+        pods.insert(uid, Entry { pod, addresses: known.addresses.clone(), containers, is_doubtful });
+        true
     }
 
     /// Forgets all pods but those with these UIDs.
@@ -60,6 +67,11 @@ impl OwnPods {
     pub(super) fn remove(&self, uid: &str) {
         self.0.write().unwrap_or_else(PoisonError::into_inner).remove(uid);
     }
+}
+
+/// A pod is never renamed.
+fn same(one: &Pod, other: &Pod) -> bool {
+    (&one.namespace, &one.name) == (&other.namespace, &other.name)
 }
 
 #[cfg(test)]

@@ -1,29 +1,35 @@
 //! The thread that speaks to the API.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt::Debug;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded};
-use futures::{Stream, StreamExt};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use futures::StreamExt;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::ListParams;
 use kube::core::DynamicObject;
-use kube::runtime::{WatchStreamExt, watcher};
+use kube::runtime::watcher;
 use kube::{Api, Client};
 use observer_core::engine::FaceKey;
-use observer_core::event::KubernetesApi;
+use observer_core::event::{Asked, Refusal};
 use observer_core::time::Timestamp;
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use super::access::Access;
 use super::allowance::Allowance;
+use super::counts::{Counts, refusal, refusal_of_watch};
 use super::directory::{Directory, Entry, Resident};
+use super::gate::Gate;
+use super::names;
 use super::objects::{self, Known, PodObject};
 use super::own_pods::OwnPods;
+use super::pause::Pause;
 use crate::source::ebpf::Clock;
 
 /// Questions and news that may wait.
@@ -35,10 +41,14 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often the waiting questions are gone through at most.
 const TURN: Duration = Duration::from_millis(100);
-/// How long one answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
-/// Objects of one answer: more pods than two with one address name nobody.
+/// Objects of one answer: more pods than these with one address name nobody.
 const MOST_OBJECTS: u32 = 64;
+/// Slices of the endpoints of `kubernetes`.
+const MOST_SLICES: usize = 16;
+/// Objects of one page of a list.
+const PAGE: u32 = 100;
+/// How long the start waits for the credentials: a program that gives them may not come back.
+const CREDENTIALS: Duration = Duration::from_secs(5);
 
 /// Asks who is at the remote end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,46 +77,6 @@ pub enum News {
     Servers(Vec<SocketAddr>),
 }
 
-/// Counted on the client's thread.
-#[derive(Debug, Default)]
-pub struct Counts {
-    /// Requests sent, watches included.
-    pub requests: AtomicU64,
-    /// Requests that failed.
-    pub failures: AtomicU64,
-    /// Requests that the API refused for want of rights (403).
-    pub forbidden: AtomicU64,
-    /// Questions that were given up: too many, or the API was away for too long.
-    pub unanswered: AtomicU64,
-}
-
-impl Counts {
-    /// As it is told.
-    #[must_use]
-    pub fn told(&self) -> KubernetesApi {
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        KubernetesApi {
-            requests: read(&self.requests),
-            failures: read(&self.failures),
-            forbidden: read(&self.forbidden),
-            unanswered: read(&self.unanswered),
-        }
-    }
-
-    fn count(counter: &AtomicU64) {
-        counter.fetch_add(1, Ordering::Relaxed);
-    }
-
-    fn failed(&self, error: &kube::Error) {
-        Self::count(&self.failures);
-        if let kube::Error::Api(status) = error
-            && status.code == 403
-        {
-            Self::count(&self.forbidden);
-        }
-    }
-}
-
 /// The way to ask. Dropping it ends the thread.
 #[derive(Debug)]
 pub struct Kubernetes {
@@ -121,27 +91,51 @@ impl Kubernetes {
     /// # Errors
     /// In words: what `access` names cannot be used, or no thread can be started.
     pub fn start(access: &Access, node: Option<&str>) -> Result<Option<(Self, Receiver<News>)>, String> {
+        if *access == Access::Off {
+            return Ok(None);
+        }
         let system =
             |error: io::Error| format!("the client of the Kubernetes API cannot be started: {error}");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(system)?;
-        let Some(client) = runtime.block_on(access.client())? else { return Ok(None) };
         let (questions, asked) = mpsc::channel(QUEUE);
         let (news, heard) = bounded(QUEUE);
-        let service =
-            Service { client, news, counts: Arc::new(Counts::default()), own: Arc::new(OwnPods::default()) };
-        let handle = Self { questions, counts: Arc::clone(&service.counts), own: Arc::clone(&service.own) };
-        let node = node.map(str::to_owned);
+        let (counts, own) = (Arc::<Counts>::default(), Arc::<OwnPods>::default());
+        let handle = Self { questions, counts: Arc::clone(&counts), own: Arc::clone(&own) };
+        let (access, node) = (access.clone(), node.map(str::to_owned));
+        let (made, outcome) = bounded(1);
+        let serve = async move {
+            let client = match access.client(&Gate::new(Arc::clone(&counts))).await {
+                Ok(client) => client,
+                Err(error) => {
+                    // Too late to refuse the start: then nothing of it is known.
+                    if made.send(Err(error)).is_err() {
+                        for asked in [Asked::ClusterId, Asked::ApiServers, Asked::OwnPods] {
+                            counts.failed(asked, Refusal::Unauthorized);
+                        }
+                    }
+                    return;
+                }
+            };
+            let _ = made.send(Ok(()));
+            Service { client, news, counts, own }.serve(asked, node).await;
+        };
         std::thread::Builder::new()
             .name("kubernetes".into())
-            .spawn(move || runtime.block_on(service.serve(asked, node)))
+            .spawn(move || runtime.block_on(serve))
             .map_err(system)?;
-        Ok(Some((handle, heard)))
+        match outcome.recv_timeout(CREDENTIALS) {
+            Ok(Err(error)) => Err(error),
+            Ok(Ok(())) | Err(RecvTimeoutError::Timeout) => Ok(Some((handle, heard))),
+            Err(RecvTimeoutError::Disconnected) => {
+                Err("the credentials for the Kubernetes API cannot be used".into())
+            }
+        }
     }
 
     /// Asks without waiting; a question that finds the queue full is counted.
     pub fn ask(&self, question: Question) {
         if self.questions.try_send(question).is_err() {
-            Counts::count(&self.counts.unanswered);
+            self.counts.unanswered();
         }
     }
 
@@ -180,7 +174,7 @@ impl Service {
     /// A queue that is full means that nobody reads: then nothing is missed that anybody would know.
     fn tell(&self, news: News) {
         if self.news.try_send(news).is_err() {
-            Counts::count(&self.counts.unanswered);
+            self.counts.unanswered();
         }
     }
 
@@ -190,47 +184,45 @@ impl Service {
             self.client.clone(),
             &kube::core::ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&()),
         );
-        let mut allowance = Allowance::new(1, PAUSE, Instant::now());
+        let mut pause = Pause::default();
         loop {
-            if allowance.take(Instant::now()) {
-                Counts::count(&self.counts.requests);
-                match tokio::time::timeout(ANSWER, namespaces.get_metadata("kube-system")).await {
-                    Ok(Ok(namespace)) => {
-                        if let Some(uid) = namespace.metadata.uid.filter(|uid| (1..=64).contains(&uid.len()))
-                        {
-                            self.tell(News::Cluster(uid.into()));
-                        }
-                        return;
+            let failed = match namespaces.get_metadata("kube-system").await {
+                Ok(namespace) => match namespace.metadata.uid.filter(|uid| names::uid(uid)) {
+                    Some(uid) => {
+                        self.counts.lacks.told(Asked::ClusterId);
+                        return self.tell(News::Cluster(uid.into()));
                     }
-                    Ok(Err(error)) => self.counts.failed(&error),
-                    Err(_) => Counts::count(&self.counts.failures),
-                }
-                allowance.failed(Instant::now());
-            }
-            tokio::time::sleep(PAUSE).await;
+                    None => Refusal::NotUnderstood,
+                },
+                Err(error) => refusal(&error),
+            };
+            self.counts.failed(Asked::ClusterId, failed);
+            tokio::time::sleep(pause.failed(Instant::now())).await;
         }
     }
 
     /// Follows where the API servers are.
     async fn follow_servers(&self) {
-        let resource = kube::core::ApiResource::erase::<k8s_openapi::api::discovery::v1::EndpointSlice>(&());
-        let slices: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), "default", &resource);
-        let config = watcher::Config::default().labels("kubernetes.io/service-name=kubernetes");
+        let slices: Api<EndpointSlice> = Api::namespaced(self.client.clone(), "default");
+        let config =
+            watcher::Config::default().labels("kubernetes.io/service-name=kubernetes").page_size(PAGE);
         let mut known: HashMap<String, Vec<SocketAddr>> = HashMap::new();
         let mut listed: HashSet<String> = HashSet::new();
-        let mut events = pin!(self.counted(watcher(slices, config)));
-        while let Some(event) = events.next().await {
-            let name = |object: &DynamicObject| object.metadata.name.clone().unwrap_or_default();
+        self.follow(Asked::ApiServers, slices, config, |event| {
+            let is_listed = matches!(event, watcher::Event::InitApply(_));
             match event {
                 watcher::Event::Init => listed.clear(),
                 watcher::Event::InitApply(slice) | watcher::Event::Apply(slice) => {
-                    listed.insert(name(&slice));
-                    if known.len() < 64 {
-                        known.insert(name(&slice), objects::endpoints(&slice.data));
+                    let Some(name) = objects::name_of_slice(&slice) else { return };
+                    if known.len() < MOST_SLICES || known.contains_key(&name) {
+                        known.insert(name.clone(), objects::endpoints(&slice));
+                        if is_listed {
+                            listed.insert(name);
+                        }
                     }
                 }
                 watcher::Event::Delete(slice) => {
-                    known.remove(&name(&slice));
+                    known.remove(&slice.metadata.name.unwrap_or_default());
                 }
                 watcher::Event::InitDone => known.retain(|name, _| listed.contains(name)),
             }
@@ -238,23 +230,28 @@ impl Service {
             servers.sort_unstable();
             servers.dedup();
             self.tell(News::Servers(servers));
-        }
+        })
+        .await;
     }
 
     /// Follows this node's pods.
     async fn follow_pods(&self, node: Option<String>) {
-        let Some(node) = node else { return };
+        let Some(node) = node else {
+            return self.counts.lacks.refused(Asked::OwnPods, Refusal::NodeNotKnown, Instant::now());
+        };
         let pods: Api<PodObject> = Api::all_with(self.client.clone(), &objects::pods());
-        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}"));
+        let config = watcher::Config::default().fields(&format!("spec.nodeName={node}")).page_size(PAGE);
         let mut listed: HashSet<String> = HashSet::new();
-        let mut events = pin!(self.counted(watcher(pods, config)));
-        while let Some(event) = events.next().await {
+        self.follow(Asked::OwnPods, pods, config, |event| {
+            let is_listed = matches!(event, watcher::Event::InitApply(_));
             match event {
                 watcher::Event::Init => listed.clear(),
                 watcher::Event::InitApply(pod) | watcher::Event::Apply(pod) => {
-                    if let Some(known) = Known::of(pod) {
+                    if let Some(known) = Known::of(pod).filter(|it| it.node.as_deref() == Some(&node))
+                        && self.own.put(&known)
+                        && is_listed
+                    {
                         listed.extend(known.pod.uid.clone());
-                        self.own.put(&known);
                     }
                 }
                 watcher::Event::Delete(pod) => {
@@ -264,34 +261,43 @@ impl Service {
                 }
                 watcher::Event::InitDone => self.own.keep(&listed),
             }
-        }
+        })
+        .await;
     }
 
-    /// A watch that begins anew after failures, each time later, and counts them.
-    fn counted<K>(
+    /// Follows objects for ever: begins anew after failures, each time later, and says what is missing and why.
+    async fn follow<K>(
         &self,
-        events: impl Stream<Item = watcher::Result<watcher::Event<K>>> + Send,
-    ) -> impl Stream<Item = watcher::Event<K>> {
-        let counts = Arc::clone(&self.counts);
-        events.default_backoff().filter_map(move |event| {
-            let event = match event {
-                Ok(event) => {
-                    if matches!(event, watcher::Event::Init) {
-                        // A list, and the watch that follows it.
-                        counts.requests.fetch_add(2, Ordering::Relaxed);
+        asked: Asked,
+        api: Api<K>,
+        config: watcher::Config,
+        mut with: impl FnMut(watcher::Event<K>),
+    ) where
+        K: kube::Resource + Clone + DeserializeOwned + Debug + Send + 'static,
+    {
+        let mut pause = Pause::default();
+        loop {
+            let mut events = pin!(watcher(api.clone(), config.clone()));
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(event) => {
+                        if !matches!(event, watcher::Event::Init | watcher::Event::InitApply(_)) {
+                            self.counts.lacks.told(asked);
+                        }
+                        with(event);
                     }
-                    Some(event)
-                }
-                Err(error) => {
-                    Counts::count(&counts.failures);
-                    if is_forbidden(&error) {
-                        Counts::count(&counts.forbidden);
+                    Err(error) => {
+                        let why = refusal_of_watch(&error);
+                        self.counts.failed(asked, why);
+                        tokio::time::sleep(pause.failed(Instant::now())).await;
+                        // The crate would ask for the same for ever.
+                        if why == Refusal::Expired && matches!(error, watcher::Error::WatchStartFailed(_)) {
+                            break;
+                        }
                     }
-                    None
                 }
-            };
-            std::future::ready(event)
-        })
+            }
+        }
     }
 
     /// Answers questions until nobody can ask any more.
@@ -309,7 +315,7 @@ impl Service {
                         if waiting.len() < QUEUE {
                             waiting.push_back((question, Instant::now()));
                         } else {
-                            Counts::count(&self.counts.unanswered);
+                            self.counts.unanswered();
                         }
                     }
                 }
@@ -323,7 +329,7 @@ impl Service {
                     let answered = self.answers(&mut directory, question);
                     let given_up = !answered && since.elapsed() > PATIENCE;
                     if given_up {
-                        Counts::count(&self.counts.unanswered);
+                        self.counts.unanswered();
                     }
                     !answered && !given_up
                 });
@@ -355,31 +361,18 @@ impl Service {
     ) {
         let asked = Clock::now().utc(Clock::monotonic());
         let which = ListParams::default().fields(&format!("status.podIP={ip}")).limit(MOST_OBJECTS);
-        Counts::count(&self.counts.requests);
-        match tokio::time::timeout(ANSWER, pods.list(&which)).await {
-            Ok(Ok(found)) => {
+        match pods.list(&which).await {
+            Ok(found) => {
                 allowance.answered();
-                directory.learn(ip, asked, found.items.into_iter().filter_map(Known::of));
+                self.counts.lacks.told(Asked::RemotePods);
+                let whole = found.metadata.continue_.is_none_or(|token| token.is_empty());
+                let pods = found.items.into_iter().filter_map(Known::of);
+                directory.learn(ip, asked, pods, whole);
             }
-            Ok(Err(error)) => {
-                self.counts.failed(&error);
-                allowance.failed(Instant::now());
-            }
-            Err(_) => {
-                Counts::count(&self.counts.failures);
+            Err(error) => {
+                self.counts.failed(Asked::RemotePods, refusal(&error));
                 allowance.failed(Instant::now());
             }
         }
     }
-}
-
-fn is_forbidden(error: &watcher::Error) -> bool {
-    let status = match error {
-        watcher::Error::InitialListFailed(kube::Error::Api(status))
-        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-        | watcher::Error::WatchFailed(kube::Error::Api(status))
-        | watcher::Error::WatchError(status) => status,
-        _ => return false,
-    };
-    status.code == 403
 }

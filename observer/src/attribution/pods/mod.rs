@@ -147,7 +147,11 @@ impl Pods {
         let mut found =
             self.folders.iter().enumerate().filter_map(|(at, folder)| Some((at, folder.known(uid)?)));
         let (at, entry) = found.next()?;
-        let alone = found.next().is_none();
+        let others: Vec<_> = found.map(|(_, other)| other).collect();
+        if others.iter().any(|other| *other != entry) {
+            return None;
+        }
+        let alone = others.is_empty();
         let folder = self.folders.get(at)?;
         let pod = Pod {
             uid: Some(uid.to_owned()),
@@ -261,6 +265,18 @@ mod tests {
             (pods.node(Some(98), None).as_deref(), pods.node(Some(5), None), pods.node(None, None)),
             (Some("node2"), None, None)
         );
+    }
+
+    #[test]
+    fn kubelets_whose_folders_differ_about_a_pod_name_nobody() {
+        let fake = Fake::new();
+        kubelet(&fake, 7, "node1", 99);
+        kubelet(&fake, 8, "node2", 98);
+        log(&fake, 7, &format!("default_web_{UID}"));
+        log(&fake, 8, &format!("default_evil_{UID}"));
+        let mut pods = Pods::new(fake.roots().clone());
+        let placed = pods.of(format!("/kubepods/pod{UID}").as_bytes()).unwrap();
+        assert_eq!((placed.pod.name.as_deref(), placed.pod.named), (None, Named::ControlGroupUid));
     }
 
     #[test]

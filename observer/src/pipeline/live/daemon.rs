@@ -357,9 +357,14 @@ impl Daemon {
     fn account(&self) -> String {
         let beat = self.heartbeat();
         let api = beat.kubernetes_api.map_or_else(String::new, |api| {
+            let lacks = api.lacks.iter().map(|lack| format!(", {} {}", lack.what.name(), lack.reason.name()));
             format!(
-                "; API: {} requests, {} failed, {} forbidden, {} questions not answered",
-                api.requests, api.failures, api.forbidden, api.unanswered
+                "; API: {} requests, {} failed, {} forbidden, {} questions not answered{}",
+                api.requests,
+                api.failures,
+                api.forbidden,
+                api.unanswered,
+                lacks.collect::<String>()
             )
         });
         format!(
