@@ -9,8 +9,10 @@
 )]
 
 pub mod account;
+pub mod api;
 pub mod capture;
 pub mod certificates;
+pub mod cluster;
 pub mod daemon;
 pub mod event;
 pub mod latency;

@@ -32,6 +32,9 @@ pub fn violations_of(observer: &Path, events: &[Event]) -> Vec<String> {
         if !ids.insert((event.text("log.file.path"), event.text("event.id"))) {
             found.push(format!("an event.id twice: {}", event.value));
         }
+        if shows_token(event.text("url.path")) {
+            found.push(format!("the token of a stream in {}", event.value));
+        }
         for name in ["@timestamp", "ecs", "event", "observer", "control_plane"] {
             if event.value.get(name).is_none() {
                 found.push(format!("no {name} in {}", event.value));
@@ -42,6 +45,12 @@ pub fn violations_of(observer: &Path, events: &[Event]) -> Vec<String> {
         }
     }
     found
+}
+
+/// Whether a path holds the token of a stream, as its last part: whoever has it may use that stream of the container runtime.
+fn shows_token(path: &str) -> bool {
+    let parts: Vec<_> = path.split('/').filter(|part| !part.is_empty() && *part != "cri").collect();
+    matches!(parts[..], ["exec" | "attach" | "portforward", token] if token != "[redacted]")
 }
 
 /// Makes a schema refuse fields that it does not name. An outside tool must not mind new ones; we must not write any that we
@@ -81,6 +90,16 @@ mod tests {
         close(&mut schema);
         assert!(!jsonschema::is_valid(&schema, &event));
         assert!(jsonschema::is_valid(&schema, &json!({ "a": { "b": "" } })));
+    }
+
+    #[test]
+    fn a_token_of_a_stream_is_found() {
+        assert!(shows_token("/exec/aB3_x-9Z") && shows_token("/cri/attach/aB3_x-9Z"));
+        for path in
+            ["/exec/[redacted]", "/exec/default/web/main", "/api/v1/namespaces/a/pods/b/exec", "/exec"]
+        {
+            assert!(!shows_token(path), "{path}");
+        }
     }
 
     #[test]

@@ -83,3 +83,11 @@ macro_rules! world {
 pub fn peers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("peers")
 }
+
+/// Where the tree of control groups of version 2 is mounted.
+#[must_use]
+pub fn cgroups() -> PathBuf {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap();
+    let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+    PathBuf::from(fields.find(|it| it[2] == "cgroup2").unwrap()[1])
+}

@@ -100,8 +100,23 @@ fn config(name: &str) -> Value {
                     "client-key": file(&format!("{name}.key")),
                 },
             },
-            // A secret to look for. Nobody uses it.
-            {"name": "spare", "user": {"token": "planted-token-of-a-kubeconfig"}},
+            // Secrets to look for. Nobody uses them.
+            {
+                "name": "spare",
+                "user": {
+                    "token": "planted-token-of-a-kubeconfig",
+                    "username": "spare",
+                    "password": "planted-password-of-a-kubeconfig",
+                    "client-key-data": "cGxhbnRlZC1rZXktb2YtYS1rdWJlY29uZmln",
+                    "exec": {
+                        "apiVersion": "client.authentication.k8s.io/v1",
+                        "command": "/bin/false",
+                        "interactiveMode": "Never",
+                        "args": ["--secret=planted-argument-of-a-kubeconfig"],
+                        "env": [{"name": "SECRET", "value": "planted-environment-of-a-kubeconfig"}],
+                    },
+                },
+            },
         ],
     })
 }

@@ -67,6 +67,9 @@ pub fn api_server(programs: &Path, shape: Shape) -> Result<Daemon> {
     words.flag("enable-admission-plugins", "NodeRestriction");
     words.flag("token-auth-file", file("tokens.csv"));
     words.flag("allow-privileged", "true");
+    if shape.bare {
+        audit(&mut words)?;
+    }
     if shape.konnectivity {
         let config = state::file("egress.json");
         let cluster = json!({"proxyProtocol": "GRPC", "transport": {"uds": {"udsName": tunnel_socket()}}});
@@ -79,6 +82,21 @@ pub fn api_server(programs: &Path, shape: Shape) -> Result<Daemon> {
         words.flag("egress-selector-config-file", config.display());
     }
     Daemon::start(CONTROL_PLANE, "kube-apiserver", &Setting::default(), &words.0)
+}
+
+/// Has each request written down once, as it comes: who, and what.
+fn audit(words: &mut Words) -> Result<()> {
+    let policy = state::file("audit.json");
+    let rules = json!({
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["ResponseStarted", "ResponseComplete", "Panic"],
+        "rules": [{"level": "Metadata", "userGroups": ["system:serviceaccounts"]}, {"level": "None"}],
+    });
+    std::fs::write(&policy, rules.to_string())?;
+    words.flag("audit-policy-file", policy.display());
+    words.flag("audit-log-path", state::file("audit.log").display());
+    Ok(())
 }
 
 /// Starts the controller manager and the scheduler.

@@ -64,6 +64,9 @@ pub struct UpArgs {
     /// Have konnectivity carry what the API server sends to nodes, pods and services
     #[arg(long)]
     pub konnectivity: bool,
+    /// etcd and the API server alone, which writes down who asked for what: for many objects, and no pods that run
+    #[arg(long, conflicts_with = "konnectivity")]
+    pub bare: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -97,7 +100,11 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
         Verb::Ready(args) => ready(Shape::of(args)),
         Verb::Drive => {
             become_root()?;
-            drive::drive(running()?)
+            let shape = running()?;
+            if shape.bare {
+                bail!("there is nothing to drive with `--bare`");
+            }
+            drive::drive(shape)
         }
         Verb::Down => {
             become_root()?;
@@ -128,7 +135,7 @@ pub fn prepare() -> Result<()> {
     if !is_root() {
         bail!("a cluster needs root");
     }
-    let shape = Shape { version: Version::DEFAULT, proxy: Proxy::Iptables, konnectivity: true };
+    let shape = Shape { version: Version::DEFAULT, proxy: Proxy::Iptables, konnectivity: true, bare: false };
     Parts::ensure(shape).map(drop)
 }
 

@@ -24,12 +24,14 @@ pub struct Shape {
     pub version: Version,
     pub proxy: Proxy,
     pub konnectivity: bool,
+    pub bare: bool,
 }
 
 impl Shape {
     /// What the command line asks for.
     pub const fn of(args: &UpArgs) -> Self {
-        Self { version: args.kubernetes, proxy: args.proxy, konnectivity: args.konnectivity }
+        let UpArgs { kubernetes: version, proxy, konnectivity, bare } = *args;
+        Self { version, proxy, konnectivity, bare }
     }
 
     /// The shape of the cluster that is up, whole.
@@ -40,6 +42,7 @@ impl Shape {
             version: value["kubernetes"].as_str()?.parse().ok()?,
             proxy: if value["proxy"] == "nftables" { Proxy::Nftables } else { Proxy::Iptables },
             konnectivity: value["konnectivity"].as_bool()?,
+            bare: value["bare"].as_bool()?,
         })
     }
 
@@ -49,6 +52,7 @@ impl Shape {
             "kubernetes": self.version.to_string(),
             "proxy": self.proxy.name(),
             "konnectivity": self.konnectivity,
+            "bare": self.bare,
         });
         Ok(std::fs::write(file("cluster.json"), value.to_string())?)
     }

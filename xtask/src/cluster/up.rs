@@ -63,6 +63,12 @@ fn build(parts: &Parts, shape: Shape) -> Result<()> {
     place::make()?;
     certificates::make(&parts.peer)?;
     let mut etcd = control_plane::etcd(packages)?;
+    if shape.bare {
+        etcd.listens(2379)?;
+        let mut server = control_plane::api_server(programs, shape)?;
+        control_plane::ready(&mut server, programs)?;
+        return shape.keep();
+    }
     let archive = image::make(&parts.peer)?;
     let runtimes = WORKERS.map(|place| -> Result<Daemon> {
         let runtime = worker::containerd(place, packages)?;

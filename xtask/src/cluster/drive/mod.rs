@@ -31,6 +31,9 @@ pub fn drive(shape: Shape) -> Result<()> {
             // None of these may appear in an event, a log or a metric.
             "secrets": [
                 TOKEN, driver::ARGUMENT, "planted-cookie", "planted-query-token", "planted-token-of-a-kubeconfig",
+                "planted-password-of-a-kubeconfig", "planted-argument-of-a-kubeconfig",
+                "planted-environment-of-a-kubeconfig", "cGxhbnRlZC1rZXktb2YtYS1rdWJlY29uZmln",
+                "planted-key-of-a-kubeconfig",
             ],
         })
     );
