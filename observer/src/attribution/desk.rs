@@ -99,6 +99,8 @@ pub struct Busy;
 #[derive(Debug)]
 enum Letter {
     Asked(Question),
+    /// A connection is over: nobody asks any more who holds its socket.
+    Over(FaceKey),
     Found(Finding),
     /// Nobody asks any more.
     Last,
@@ -172,6 +174,13 @@ impl Desk {
         Ok(())
     }
 
+    /// A connection is over, and who holds its socket is no longer wanted. If this is not taken, the search finds out.
+    pub fn over(&mut self, key: FaceKey) {
+        if self.asked.len() < self.most {
+            self.asked.push_back(Letter::Over(key));
+        }
+    }
+
     /// Asks what was taken, without waiting.
     pub fn post(&mut self) {
         self.letters.offer(&mut self.asked);
@@ -224,6 +233,10 @@ impl<S: Sockets> Clerk<S> {
                         let done = self.answer(question);
                         self.open.fetch_sub(1, Ordering::Relaxed);
                         done
+                    }
+                    Letter::Over(key) => {
+                        self.under_way.remove(&key);
+                        Ok(())
                     }
                     Letter::Found(finding) => self.found(finding),
                     Letter::Last => Err(Over),

@@ -137,6 +137,24 @@ fn a_flood_of_short_connections_is_not_searched_for() {
 }
 
 #[test]
+fn a_connection_that_is_over_is_not_searched_for_though_nobody_was_seen_letting_go() {
+    let fake = Fake::new();
+    fake.process(5, b"master", 1, 1).open_socket(5, 3, 100);
+    let at = Found::At { netns: 8, inode: 100 };
+    let places = Places::new(&[(1, at), (2, at)]);
+    let (mut desk, answers) = open(&fake, &places);
+    desk.ask(opened(1, true, Some(places.sought(1, 5)))).unwrap();
+    desk.over(FaceKey(1));
+    desk.ask(opened(2, true, Some(places.sought(2, 5)))).unwrap();
+    desk.post();
+    let key = answers.iter().find_map(|answer| match answer {
+        Answer::Holder(key, _) => Some(key),
+        _ => None,
+    });
+    assert_eq!((key, places.asked(1)), (Some(FaceKey(2)), 0));
+}
+
+#[test]
 fn refuses_questions_when_answers_are_not_taken() {
     let fake = Fake::new();
     let (mut desk, answers) = open(&fake, &Places::new(&[]));

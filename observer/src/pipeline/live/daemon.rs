@@ -15,12 +15,12 @@ use tokio::sync::mpsc::{Receiver, channel};
 
 use super::counts::Counts;
 use super::ears::{Ears, State};
-use super::heap;
 use super::older;
 use super::outlet::Outlet;
 use super::proof::{Proof, Told};
 use super::servers::Servers;
 use super::watched::{Present, Watched};
+use super::{heap, rank};
 use crate::attribution::mount::is_whole;
 use crate::attribution::{Desk, NodeName, Owners, Roots};
 use crate::cli::{KubernetesApi, RunConfig};
@@ -202,6 +202,7 @@ impl Daemon {
     /// # Errors
     /// [`LiveError::Output`].
     pub fn run(mut self, sink: &mut dyn Sink, again: Option<&Again<'_>>) -> Result<String, LiveError> {
+        rank::let_others_finish();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let outcome = runtime.block_on(self.serve(sink, again));
         let mut failed = outcome;

@@ -291,6 +291,7 @@ impl Hear for Ears {
 
     fn forget(&mut self, key: u64) {
         self.state.wishes.forget(FaceKey(key));
+        self.desk.over(FaceKey(key));
     }
 
     fn rest(&mut self, now: Timestamp) {

@@ -12,6 +12,7 @@ mod heap;
 mod older;
 mod outlet;
 mod proof;
+mod rank;
 mod servers;
 mod watched;
 mod wishes;

@@ -1,13 +1,13 @@
 //! The daemon under measurement.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::load::PORT;
 use crate::bench::used::Leashed;
@@ -105,28 +105,65 @@ impl Daemon {
     }
 }
 
-fn listen_to(lines: impl std::io::BufRead) -> Heard {
+/// What is read of a line. All else is passed over: the reader shares the cores with what is measured.
+#[derive(Deserialize)]
+struct Line<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: &'a str,
+    #[serde(borrow)]
+    event: EventOf<'a>,
+    destination: Option<Destination>,
+    #[serde(borrow)]
+    control_plane: Option<ControlPlane<'a>>,
+}
+
+#[derive(Deserialize)]
+struct EventOf<'a> {
+    action: &'a str,
+}
+
+#[derive(Deserialize)]
+struct Destination {
+    port: Option<u16>,
+}
+
+#[derive(Deserialize)]
+struct ControlPlane<'a> {
+    security: Option<&'a str>,
+}
+
+fn listen_to(mut lines: impl BufRead) -> Heard {
     let mut heard = Heard::default();
-    for line in lines.lines().map_while(Result::ok) {
+    let mut line = Vec::new();
+    while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
         let read = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-        let ours = event["destination"]["port"] == PORT;
-        match event["event"]["action"].as_str() {
-            Some("connection-classified") if ours => {
-                heard.classified += 1;
-                let decided = event["@timestamp"].as_str().and_then(second_of_day);
-                if let (Some(decided), false) = (decided, event["control_plane"]["security"] == "unknown") {
-                    let read = (read.as_secs() % 86_400, read.subsec_nanos());
-                    let read = Duration::new(read.0, read.1).as_secs_f64();
-                    heard.delays.push((read - decided).rem_euclid(86_400.0));
+        if let Ok(line) = serde_json::from_slice(&line) {
+            heard.line(&line, read);
+        }
+        line.clear();
+    }
+    heard
+}
+
+impl Heard {
+    fn line(&mut self, line: &Line<'_>, read: Duration) {
+        let ours = line.destination.as_ref().and_then(|it| it.port) == Some(PORT);
+        match line.event.action {
+            "connection-classified" if ours => {
+                self.classified += 1;
+                let security = line.control_plane.as_ref().and_then(|it| it.security);
+                if let (Some(decided), Some(true)) =
+                    (second_of_day(line.timestamp), security.map(|it| it != "unknown"))
+                {
+                    let read = Duration::new(read.as_secs() % 86_400, read.subsec_nanos()).as_secs_f64();
+                    self.delays.push((read - decided).rem_euclid(86_400.0));
                 }
             }
-            Some("connection-closed") if ours => heard.closed += 1,
-            Some("loss") => heard.losses += 1,
+            "connection-closed" if ours => self.closed += 1,
+            "loss" => self.losses += 1,
             _ => {}
         }
     }
-    heard
 }
 
 /// Seconds since midnight of `2026-01-02T03:04:05.000000006Z`.
