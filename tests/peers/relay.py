@@ -32,12 +32,19 @@ def listen(host, port):
     return listener
 
 
+def end(connection):
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+
+
 def pump(one, other, idle):
     try:
         while chunk := one.recv(65536):
             other.sendall(chunk)
         if idle:
-            one.shutdown(socket.SHUT_RDWR)
+            end(one)
             time.sleep(idle)
         other.shutdown(socket.SHUT_WR)
     except OSError:

@@ -229,11 +229,12 @@ fn a_relays_connection_that_outlives_the_clients_is_closed_by_itself() {
     let place = Netns::new();
     let listener = Listener { port: SERVERS + 20, kind: "tls", version: "1.3", ask: true };
     let _server = RustlsServer::start(&place, &world.certificates, std::slice::from_ref(&listener));
-    let mut client = RustlsClient::new(&place, &world.certificates);
     let relay = pass(&place, "127.0.0.1", RELAYS + 20, SERVERS + 20, "4");
     let daemon = start();
-    let job = Job { kind: "tls", host: "127.0.0.1".into(), port: RELAYS + 20, cert: true, ..Job::default() };
-    assert_eq!(client.dial(&job).error, "");
+    // It goes in the middle of the handshake, of which its relay tells the server only later.
+    let mut client = act(&place, &["hello", "127.0.0.1", &(RELAYS + 20).to_string()]);
+    assert!(client.next()["answered"].as_u64().unwrap() > 0);
+    client.wait();
     let _ = relay.next();
     daemon.settle(Duration::from_millis(6500), Duration::from_secs(15));
     let told = here(&daemon.stop().events);
@@ -241,8 +242,9 @@ fn a_relays_connection_that_outlives_the_clients_is_closed_by_itself() {
     let near = told.iter().find(|it| it.server_port() == RELAYS + 20).unwrap();
     assert_eq!((near.classified.len(), near.closed.len()), (1, 1), "{lines:?}");
     assert_eq!(near.last().at("control_plane.relays")[0]["destination"]["port"], SERVERS + 20);
-    let far = told.iter().find(|it| it.server_port() == SERVERS + 20).unwrap();
-    assert_eq!((far.classified.len(), far.closed.len()), (0, 1), "{lines:?}");
+    let far = told.iter().find(|it| it.server_port() == SERVERS + 20);
+    let far = far.unwrap_or_else(|| panic!("{lines:?}: {}", near.last().value));
+    assert_eq!(far.closed.len(), 1, "{lines:?}");
     assert_eq!(far.last().text("control_plane.connection.relayed_from"), near.last().connection());
     println!("measured: {} events of a relay that lingers", lines.len());
 }

@@ -77,8 +77,10 @@ impl Judged {
         if is_elsewhere(&backend) && backend.port() == APISERVER && facts.tls.is_some() {
             addresses.suppose(backend.ip());
         }
-        if !known.legs().is_empty() && !known.has_both_sockets() {
-            addresses.relays_at(near.backend().ip());
+        let relay = near.backend();
+        let answers_too = known.legs().iter().any(|leg| leg.ends.backend().ip() == relay.ip());
+        if !known.legs().is_empty() && !known.has_both_sockets() && !answers_too && is_elsewhere(&relay) {
+            addresses.relays_at(relay.ip());
         }
         // What leads back to this machine is no service's: a mesh takes every address that way.
         if near.server_nat.is_some() && is_elsewhere(&near.backend()) {

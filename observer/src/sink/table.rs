@@ -175,6 +175,9 @@ fn what(event: &Event) -> String {
         parts.extend(target.filter(|target| !target.is_empty()));
         parts.extend(http.response.as_ref().map(|response| response.status_code.to_string()));
     }
+    for relay in &own.relays {
+        parts.push(format!("relayed to {}", end(relay.destination.ip, relay.destination.port)));
+    }
     if !own.exposed.is_empty() {
         parts.push(format!("exposed: {}", own.exposed.join(", ")));
     }

@@ -1,7 +1,8 @@
 //! Where connections really go: what connection tracking says of the address that was dialled, on a thread of its own.
 //!
 //! A service's address is translated where the packet passes: in the socket's own network namespace, or in that of its node.
-//! A connection is asked for in one after the other, each time as the one before translated it. Nothing waits for the answer.
+//! A connection is asked for in one after the other, each time as the one before translated it. Nothing waits for the answer,
+//! and all of it may take 5 % of one core.
 
 mod table;
 
@@ -18,13 +19,17 @@ use observer_core::engine::FaceKey;
 use observer_core::party::Component;
 
 use super::existing::{Namespace, Spaces};
-use crate::attribution::{Roots, Running};
+use crate::attribution::{Pace, Roots, Running};
 use table::Ends;
 
 /// Handfuls of questions that wait at most.
 const QUEUE: usize = 64;
 /// Questions asked at once at most.
 const HANDFUL: usize = 256;
+/// Questions that are asked together.
+const TOGETHER: usize = 1024;
+/// How long it rests at most to keep within its part of a core: another program may have had the core.
+const LONGEST: Duration = Duration::from_millis(50);
 /// Answers that wait at most.
 const ANSWERS: usize = 8192;
 /// How often it is looked anew in which network namespaces nodes are.
@@ -78,8 +83,22 @@ impl Tracking {
         thread::Builder::new().name("tracking".into()).spawn(move || {
             let _ = rustix::process::setpriority_process(None, 5);
             let mut tables = Tables::new(roots);
-            while let Ok(handful) = asked.recv() {
-                for translation in tables.follow(&handful) {
+            let mut pace = Pace::default();
+            while let Ok(mut handful) = asked.recv() {
+                if let Some(wait) = pace.wait(Instant::now()) {
+                    thread::sleep(wait.min(LONGEST));
+                }
+                // Entering a namespace costs more than asking in it.
+                while handful.len() < TOGETHER
+                    && let Ok(more) = asked.try_recv()
+                {
+                    handful.extend(more);
+                }
+                tables.look_for_nodes();
+                let began = Instant::now();
+                let translations = tables.follow(&handful);
+                pace.spent(Instant::now(), began.elapsed());
+                for translation in translations {
                     if answers.try_send(translation).is_err() {
                         counter.fetch_add(1, Ordering::Relaxed);
                     }
@@ -121,11 +140,15 @@ impl Tables {
         Self { spaces: Spaces::new(roots.clone()), roots, nodes: Vec::new(), looked: None }
     }
 
-    fn follow(&mut self, questions: &[Question]) -> Vec<Translation> {
+    /// Learns now and then in which network namespaces nodes are.
+    fn look_for_nodes(&mut self) {
         if self.looked.is_none_or(|looked| looked.elapsed() >= PAUSE) {
             self.looked = Some(Instant::now());
             self.nodes = nodes(&self.roots);
         }
+    }
+
+    fn follow(&mut self, questions: &[Question]) -> Vec<Translation> {
         let mut ends: Vec<Ends> = questions.iter().map(|asked| [asked.client, asked.server]).collect();
         let mut by_space: HashMap<(Option<u64>, u32), Vec<usize>> = HashMap::new();
         for (at, question) in questions.iter().enumerate() {
