@@ -595,13 +595,32 @@ fn a_request_turns_a_guessed_direction_round() {
         }
         assert_eq!(conversation.orientation(), Orientation::Reversed);
         assert_eq!(conversation.verdict().security, Security::Plaintext);
-        assert_eq!(conversation.http().unwrap().requests, 1);
+        let http = conversation.http().unwrap();
+        assert_eq!((http.requests, http.missed, http.missed_unknown), (1, 0, true));
     }
     let mut known =
         Conversation::new(Origin::MidStream { reason: Reason::CameIntoScopeLate, oriented: true });
     Dissector::data(&mut known, S, request, u64::MAX);
     known.conclude(Reason::StillOpen);
     assert_eq!(known.verdict().security, Security::Unknown);
+}
+
+#[test]
+fn what_was_asked_before_is_not_called_none_but_where_the_beginning_is_seen_all_the_same() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for (bytes, missed) in [(&b"GET /a HTTP/1.1\r\nHost: a\r\n\r\n"[..], true), (PREFACE, false)] {
+        for reason in [Reason::StartedBeforeObserver, Reason::CameIntoScopeLate] {
+            let mut conversation = Conversation::new(Origin::MidStream { reason, oriented: true });
+            Dissector::data(&mut conversation, C, bytes, u64::MAX);
+            conversation.conclude(Reason::StillOpen);
+            assert_eq!(conversation.verdict().security, Security::Plaintext);
+            assert_eq!(conversation.http().unwrap().missed_unknown, missed, "{bytes:?}");
+        }
+        let mut whole = Conversation::new(Origin::Handshake);
+        Dissector::data(&mut whole, C, bytes, u64::MAX);
+        whole.conclude(Reason::StillOpen);
+        assert!(!whole.http().unwrap().missed_unknown);
+    }
 }
 
 #[test]

@@ -74,7 +74,7 @@ impl Conversation {
                     let Some(stop) = self.streams.of(direction).stop() else { return Progress::Undecided };
                     let Stage::Reader(reader) = &self.stage else { return Progress::Undecided };
                     match stopped(stop, reader.standing()) {
-                        Outcome::Http => return self.hand_over(http_proxied()),
+                        Outcome::Http => return self.hand_over(self.http_reader()),
                         Outcome::Verdict(verdict, protocol) => return self.settle(verdict, protocol),
                     }
                 }
@@ -97,7 +97,7 @@ impl Conversation {
                         return self.unknown(why);
                     }
                     self.connecting = self.concluded.is_none();
-                    return self.hand_over(http_proxied());
+                    return self.hand_over(self.http_reader());
                 }
                 Step::Reject => return self.settle(other(), None),
             }
@@ -115,7 +115,7 @@ impl Conversation {
                 return None;
             }
             Choice::Tls => Stage::Tls(Tls::new()),
-            Choice::Http => http_proxied(),
+            Choice::Http => self.http_reader(),
             Choice::Nothing => return Some(self.settle(other(), None)),
             Choice::TooLittle(stop) => {
                 let promised = self.encapsulation().last().is_some_and(|layer| layer.promises_tls());
@@ -155,6 +155,12 @@ impl Conversation {
         }
         self.stage = Stage::Detect;
         None
+    }
+
+    /// A reader of HTTP that keeps what sums up, and one by one only the requests that may have been proxied.
+    fn http_reader(&self) -> Stage {
+        let http = Http::with_items(Items::Proxied);
+        Stage::Http(Box::new(if self.middle.is_some() { http.in_the_middle() } else { http }))
     }
 
     /// Everything held goes to a dissector, and all that follows.
@@ -260,11 +266,6 @@ impl Dissector for Tunnel<'_> {
     fn held(&self) -> usize {
         self.0.memory()
     }
-}
-
-/// A reader of HTTP that keeps what sums up, and one by one only the requests that may have been proxied.
-fn http_proxied() -> Stage {
-    Stage::Http(Box::new(Http::with_items(Items::Proxied)))
 }
 
 fn other() -> Verdict {

@@ -21,6 +21,8 @@ pub struct Http {
     holds: [Hold; 2],
     /// The beginning was not seen.
     late: [bool; 2],
+    /// There may have been requests before what is read first.
+    middle: bool,
     glance: Glance,
     final_reason: Option<Reason>,
 }
@@ -44,6 +46,12 @@ impl Http {
     #[must_use]
     pub fn with_items(items: Items) -> Self {
         Self { log: Log::new(items), ..Self::default() }
+    }
+
+    /// The same, where it is not known what was asked before.
+    #[must_use]
+    pub fn in_the_middle(self) -> Self {
+        Self { middle: true, ..self }
     }
 
     /// The requests read since the last call, in the order of their stream.
@@ -99,6 +107,8 @@ impl Http {
 
     fn decide(&mut self, last: bool) {
         let Some(kind) = self.kind(last) else { return };
+        // HTTP/2 begins with words that nothing can precede.
+        self.log.summary.missed_unknown |= self.middle && kind == Kind::Http1;
         self.state = match kind {
             Kind::Http1 => State::One(Box::default()),
             Kind::Http2 => State::Two(Box::new(Http2::new(&mut self.log))),
