@@ -235,6 +235,11 @@ pub(super) const fn may_be(client: End) -> bool {
     }
 }
 
+/// Whether the client offers what gRPC does: HTTP/2 alone.
+pub(super) fn offers_grpc(scene: &Scene<'_>) -> bool {
+    offers(scene) == Offers::Http2
+}
+
 /// The application protocols that a client offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Offers {

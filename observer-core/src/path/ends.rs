@@ -106,6 +106,12 @@ pub(super) fn holder(facts: &Facts) -> Option<Holder> {
     names::client(tls(facts)?.client.certificate.as_ref()?)
 }
 
+/// Whether the client's certificate was seen, and is of no part of the control plane.
+pub(super) fn is_stranger(facts: &Facts) -> bool {
+    let certificate = tls(facts).and_then(|tls| tls.client.certificate.as_ref());
+    certificate.is_some_and(|certificate| names::is_strange(certificate))
+}
+
 /// Whether the client's certificate travelled in the clear.
 pub(super) fn is_certificate_seen(facts: &Facts) -> bool {
     tls(facts).is_some_and(|tls| tls.client.certificate.is_some())

@@ -236,6 +236,12 @@ fn others_dial(scene: &Scene<'_>, client: End, server: End, component: Component
             Some(Judgement::of(to_apiserver(client), [client.basis(), server.basis(), sure]))
         }
         Component::KubeApiserver if known => both(to_apiserver(client)),
+        Component::KubeApiserver if !server.is_by_port() && ends::is_stranger(scene.facts) => {
+            Some(Judgement::of(
+                Path::ClientToApiserver,
+                [server.basis(), (Confidence::Weak, Evidence::ClientCertificate)],
+            ))
+        }
         // Pods that come from a node's address bring tokens.
         Component::KubeApiserver
             if certified(scene) && scene.addresses.other_nodes.contains(&scene.client_address.ip()) =>
@@ -368,7 +374,9 @@ fn to_etcd(scene: &Scene<'_>, client: End, server: End) -> Option<Judgement> {
     }
     let (path, sure) = match scene.server_addresses[1].port() {
         // Anything on that machine may have a certificate for it, etcdctl above all.
-        2379 if scene.addresses.may_be_apiserver(scene.client_address.ip()) => {
+        2379 if scene.addresses.may_be_apiserver(scene.client_address.ip())
+            && apiserver::offers_grpc(scene) =>
+        {
             (Path::ApiserverToEtcd, (Confidence::Claimed, Evidence::ClientAddress))
         }
         2380 => (Path::EtcdPeer, (Confidence::Weak, Evidence::Port)),

@@ -36,6 +36,13 @@ pub(super) fn client(certificate: &CertificateField) -> Option<Holder> {
     })
 }
 
+/// Whether a client certificate names somebody who is certainly no part of the control plane: none of those that are
+/// known, and not under the names that are Kubernetes' own.
+pub(super) fn is_strange(certificate: &CertificateField) -> bool {
+    let name = certificate.subject.as_deref().and_then(|subject| attribute(subject, "CN"));
+    client(certificate).is_none() && name.is_some_and(|name| !name.starts_with("system:"))
+}
+
 /// Which component a server certificate is of.
 pub(super) fn server(certificate: &CertificateField) -> Option<Component> {
     let subject = certificate.subject.as_deref()?;

@@ -276,6 +276,12 @@ fn names_in_certificates_say_who_dials_where_no_process_does() {
     tls12("O=system:masters, CN=kube-apiserver-etcd-client", "CN=cp", "CN=etcd-ca")
         .is(Path::ApiserverToEtcd, Strong);
     tls12("CN=front-proxy-client", "CN=metrics", "CN=x").is(Path::ApiserverToAggregatedApi, Strong);
+    // Whoever has a name of its own is no component; one that is under the system's may be one.
+    tls12("O=system:masters, CN=admin", "CN=kube-apiserver", "CN=kubernetes")
+        .is(Path::ClientToApiserver, Weak);
+    tls12("CN=system:bootstrap:abcdef", "CN=kube-apiserver", "CN=kubernetes")
+        .is_other(Unclear::ClientNotKnown);
+    tls12("CN=admin", "", "").to("10.89.0.1:6443").is_other(Unclear::EndsNotKnown);
     // The certificate of a component in the hands of another program.
     case(program(), component(KubeApiserver))
         .tls("", BOTH, Presented)
@@ -444,6 +450,8 @@ fn the_store_is_dialled_by_api_servers_and_its_own_kind() {
     to(Some(component(KubeApiserver))).silent().is(Path::ApiserverToEtcd, Certain);
     to(None).tls("", HTTP2, Presented).apiserver_at("10.89.0.1:6443").is(Path::ApiserverToEtcd, Claimed);
     to(None).tls("", HTTP2, Presented).is_other(Unclear::ClientNotKnown);
+    // gRPC offers HTTP/2 alone.
+    to(None).tls("", BOTH, Presented).apiserver_at("10.89.0.1:6443").is_other(Unclear::ClientNotKnown);
     to(Some(program())).tls("", HTTP2, Presented).is_other(Unclear::NoPathFits);
     to(Some(program())).http("/metrics", "curl/8").is(Path::ComponentMetrics, Certain);
     case(component(KubeApiserver), None)
@@ -604,10 +612,10 @@ fn a_port_alone_is_weak_and_never_more() {
     ] {
         case(None, None).to(&format!("10.0.0.1:{port}")).tls("", BOTH, state).is(path, Weak);
     }
-    for (port, path, sure) in
-        [(10250, Path::ApiserverToKubelet, Weak), (2379, Path::ApiserverToEtcd, Claimed)]
+    for (port, offered, path, sure) in
+        [(10250, BOTH, Path::ApiserverToKubelet, Weak), (2379, HTTP2, Path::ApiserverToEtcd, Claimed)]
     {
-        let mut case = case(None, None).to(&format!("10.0.0.1:{port}")).tls("", BOTH, Presented);
+        let mut case = case(None, None).to(&format!("10.0.0.1:{port}")).tls("", offered, Presented);
         case.is_other(Unclear::EndsNotKnown);
         case.known.suppose("10.89.0.1".parse().unwrap());
         case.is(path, sure);
