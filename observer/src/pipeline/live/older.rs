@@ -1,6 +1,8 @@
 //! Connections and listeners that are older than the kernel programs.
 
 use std::collections::{HashMap, HashSet};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use observer_core::connection::Party;
 use observer_core::engine::{FaceKey, Opened, Role};
@@ -35,7 +37,10 @@ pub(super) fn list(owners: &mut Owners, watched: &Watched, control: &Control, no
             return older;
         }
     };
-    let included = || existing.sockets.iter().filter(|socket| watched.includes(socket));
+    let seen = beneath(owners.roots().cgroup.as_deref());
+    let is_seen = |group: Option<u64>| seen.as_ref().zip(group).is_none_or(|(seen, id)| seen.contains(&id));
+    let included =
+        || existing.sockets.iter().filter(|it| watched.includes(it) && is_seen(it.socket.cgroup_id));
     control.forget_older(&included().map(|socket| socket.socket.cookie).collect());
     let mut refused = 0_u64;
     for socket in included() {
@@ -79,4 +84,51 @@ pub(super) fn list(owners: &mut Owners, watched: &Watched, control: &Control, no
         older.holes.push(format!("network namespace {namespace} could not be listed: {error}"));
     }
     older
+}
+
+/// The ids of the control groups from which the kernel programs see something; `None` if that is all of them. They hang on
+/// `root`, which need not be the node's own: what is beside it never shows a packet, and is nothing of ours.
+fn beneath(root: Option<&Path>) -> Option<HashSet<u64>> {
+    /// Of the node's own root (`kernel/cgroup/cgroup.c`).
+    const NODE: u64 = 1;
+    const MOST: usize = 1 << 16;
+    let root = root?;
+    let mut ids = HashSet::from([std::fs::metadata(root).ok()?.ino()]);
+    if ids.contains(&NODE) {
+        return None;
+    }
+    let mut folders = vec![root.to_owned()];
+    while let Some(folder) = folders.pop() {
+        // One that is gone meanwhile has nothing below it.
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            if let Ok(about) = entry.metadata()
+                && about.is_dir()
+            {
+                ids.insert(about.ino());
+                folders.push(entry.path());
+            }
+        }
+        if ids.len() > MOST {
+            return None;
+        }
+    }
+    Some(ids)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_groups_below_a_root_of_its_own_are_those_that_are_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = |path: &Path| std::fs::metadata(path).unwrap().ino();
+        let [root, inner, beside] = ["root", "root/a/b", "beside"].map(|name| folder.path().join(name));
+        for path in [&inner, &beside] {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        let seen = beneath(Some(&root)).unwrap();
+        assert!(seen.contains(&id(&root)) && seen.contains(&id(&inner)) && !seen.contains(&id(&beside)));
+        assert_eq!((beneath(None), beneath(Some(&folder.path().join("none")))), (None, None));
+    }
 }
