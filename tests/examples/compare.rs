@@ -1,4 +1,4 @@
-//! Holds events against the truth of `cargo xtask cluster drive`: `compare EVENTS TRUTH [all] [capture] [cp|node1]`, both as
+//! Holds events against the truth of `cargo xtask cluster drive`: `compare EVENTS TRUTH [all] [capture] [cp|node1|cable]`, both as
 //! files of JSON lines.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a tool for developers")]
 
@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use observer_tests::event::Event;
 use observer_tests::ledger::connections;
-use observer_tests::truth::{self, Terms};
+use observer_tests::truth::{self, Terms, View};
 
 fn main() {
     let words: Vec<_> = std::env::args().skip(1).collect();
@@ -16,17 +16,14 @@ fn main() {
     let items = truth::read(&std::fs::read_to_string(&words[1]).unwrap());
     let told = connections(&events);
     let word = |word: &str| words.iter().any(|it| it == word);
-    let machine = match (word("cp"), word("node1")) {
-        (true, _) => Some(truth::CONTROL_PLANE),
-        (_, true) => Some(truth::WORKER),
-        _ => None,
+    let view = match () {
+        () if word("cp") => View::Machine(truth::CONTROL_PLANE),
+        () if word("node1") => View::Machine(truth::WORKER),
+        () if word("cable") => View::Cable,
+        () => View::All,
     };
-    let terms = Terms { everything: word("all"), machine, capture: word("capture") };
-    let (compared, wrong) = truth::differences(&items, &told, terms);
-    println!(
-        "{}\n{compared} of {} connections compared, {} differences",
-        wrong.join("\n"),
-        told.len(),
-        wrong.len()
-    );
+    let terms = Terms { everything: word("all"), view, capture: word("capture"), run: None };
+    let outcome = truth::compare(&items, &told, terms);
+    println!("{}\n{}", outcome.wrong.join("\n"), outcome.line());
+    println!("{} connections told, {} differences", told.len(), outcome.wrong.len());
 }

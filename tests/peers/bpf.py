@@ -9,7 +9,7 @@ import sys
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 SYSCALL = {"x86_64": 321, "aarch64": 280}[os.uname().machine]
-PROG_LOAD, PROG_BY_ID, LINK_CREATE = 5, 13, 28
+PROG_LOAD, PROG_BY_ID, MAP_BY_ID, LINK_CREATE = 5, 13, 14, 28
 CGROUP_SKB, CGROUP_SOCK_ADDR = 8, 18
 INGRESS, EGRESS, CONNECT4 = 0, 1, 10
 
@@ -68,13 +68,14 @@ def firewall(folder, verdict):
     return [attach(load(CGROUP_SKB, way, end(int(verdict)), b"firewall"), folder, way) for way in (INGRESS, EGRESS)]
 
 
-def exist(*ids):
-    """Which of these programs there are."""
+def exist(*names):
+    """Which of these programs and maps there are: `prog:7`, `map:9`."""
     found = []
-    for one in ids:
+    for name in names:
+        kind, one = name.split(":")
         try:
-            os.close(bpf(PROG_BY_ID, struct.pack("=I", int(one))))
-            found.append(int(one))
+            os.close(bpf({"prog": PROG_BY_ID, "map": MAP_BY_ID}[kind], struct.pack("=I", int(one))))
+            found.append(name)
         except OSError:
             pass
     return found

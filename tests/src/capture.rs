@@ -22,9 +22,13 @@ impl Capture {
     /// Starts it and waits until it listens.
     #[must_use]
     pub fn start(place: &Netns, folder: &Path) -> Self {
-        let file = folder.join("capture.pcap");
-        let mut child = place
-            .command("tcpdump")
+        Self::spawn(place.command("tcpdump"), folder.join("capture.pcap"))
+    }
+
+    /// The same by any command that leads to tcpdump.
+    #[must_use]
+    pub fn spawn(mut tcpdump: Command, file: PathBuf) -> Self {
+        let mut child = tcpdump
             // A large buffer: none of our packets may be missing from it.
             .args(["-i", "any", "-U", "-n", "-B", "32768", "-Z", "root", "-w"])
             .arg(&file)
@@ -45,20 +49,24 @@ impl Capture {
 
     /// Stops it and replays what it has.
     #[must_use]
-    pub fn replay(mut self) -> Vec<Event> {
-        std::thread::sleep(Duration::from_millis(300));
-        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
-        self.child.wait().unwrap();
-        let output = Command::new(observer().unwrap())
-            .args(["replay", "-q", "--format", "json"])
-            .arg(&self.file)
-            .output()
-            .unwrap();
+    pub fn replay(self) -> Vec<Event> {
+        let file = self.stop();
+        let mut replay = Command::new(observer().unwrap());
+        let output = replay.args(["replay", "-q", "--format", "json"]).arg(file).output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout)
             .lines()
             .map(|line| Event { value: serde_json::from_str(line).unwrap(), read: SystemTime::now() })
             .collect()
+    }
+
+    /// Stops it; its file.
+    #[must_use]
+    pub fn stop(mut self) -> PathBuf {
+        std::thread::sleep(Duration::from_millis(300));
+        kill_process(Pid::from_child(&self.child), Signal::TERM).unwrap();
+        self.child.wait().unwrap();
+        self.file.clone()
     }
 }
 

@@ -54,11 +54,15 @@ impl Daemon {
             thread::spawn({
                 let events = Arc::clone(&events);
                 move || {
-                    for line in BufReader::with_capacity(1 << 20, out).lines().map_while(Result::ok) {
+                    let mut out = BufReader::with_capacity(1 << 20, out);
+                    let mut line = String::new();
+                    // One that is killed may leave half a line.
+                    while out.read_line(&mut line).is_ok_and(|_| line.ends_with('\n')) {
                         let read = SystemTime::now();
                         let value: Value =
                             serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error} in {line}"));
                         locked(&events).push(Event { value, read });
+                        line.clear();
                     }
                 }
             }),

@@ -48,6 +48,12 @@ impl Told {
         self.closed.last().or(self.classified.last()).or(self.findings.last()).unwrap()
     }
 
+    /// Was it there before the daemon?
+    #[must_use]
+    pub fn is_older(&self) -> bool {
+        self.last().text("control_plane.reason") == "started_before_observer"
+    }
+
     /// The port that was dialled, behind any translation.
     #[must_use]
     pub fn server_port(&self) -> u16 {

@@ -15,6 +15,7 @@ pub mod certificates;
 pub mod cluster;
 pub mod daemon;
 pub mod event;
+pub mod kernel;
 pub mod latency;
 pub mod ledger;
 pub mod netns;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use observer_tests::account::parse;
 use observer_tests::daemon::Daemon;
+use observer_tests::kernel::Held;
 use observer_tests::ledger::{Told, connections};
 use observer_tests::netns::Netns;
 use observer_tests::peer::Script;
@@ -111,44 +112,19 @@ fn what_is_open_when_it_is_told_to_stop_is_told_as_still_open() {
     assert_eq!(violations(&left.events), Vec::<String>::new());
 }
 
-/// The ids of the programs that a process holds, by itself or by a link.
-fn programs(pid: u32) -> Vec<String> {
-    let mut ids = Vec::new();
-    for entry in std::fs::read_dir(format!("/proc/{pid}/fdinfo")).unwrap().flatten() {
-        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
-        ids.extend(
-            text.lines().filter_map(|line| line.strip_prefix("prog_id:")).map(|id| id.trim().to_owned()),
-        );
-    }
-    ids.sort();
-    ids.dedup();
-    ids
-}
-
 #[test]
-fn kill_9_leaves_no_program_behind() {
+fn kill_9_leaves_no_program_and_no_map_behind() {
     let _world = world!();
     let place = Netns::new();
     let _server = server(&place, 25_011);
     let daemon = Daemon::start(&words());
     let client = dial(&place, 25_011, "1");
-    let ids = programs(daemon.pid());
-    assert!(ids.len() >= 3, "{ids:?}");
-    let mut all = vec!["exist"];
-    all.extend(ids.iter().map(String::as_str));
-    assert_eq!(foreign(&all).next()["exist"].as_array().map(Vec::len), Some(ids.len()));
+    let held = Held::by(daemon.pid());
+    assert!(held.count("prog") >= 3 && held.count("map") >= 3, "{held:?}");
+    assert_eq!(held.existing().len(), held.count("prog") + held.count("map"));
     let left = daemon.end(Signal::KILL);
     assert!(!left.status.success());
-    // The kernel frees them when their last user is gone, a moment later.
-    let began = Instant::now();
-    loop {
-        let still = foreign(&all).next();
-        if still["exist"].as_array().is_some_and(Vec::is_empty) {
-            break;
-        }
-        assert!(began.elapsed() < Duration::from_secs(5), "still there: {still}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    held.go();
     drop(client);
     drop(dial(&place, 25_011, "1"));
 }

@@ -39,7 +39,11 @@ pub enum Verb {
     /// Build what is missing, and no more
     Build(UpArgs),
     /// Send one of everything, and print what was sent and what the events must say of it, one JSON object a line
-    Drive,
+    Drive {
+        /// How often, without a pause; what the API server keeps open it then uses again
+        #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+        rounds: u32,
+    },
     /// Fail, and say why, unless `up` can put it up at once
     #[command(hide = true)]
     Ready(UpArgs),
@@ -98,13 +102,13 @@ pub fn run(args: &ClusterArgs) -> Result<()> {
             Ok(())
         }
         Verb::Ready(args) => ready(Shape::of(args)),
-        Verb::Drive => {
+        Verb::Drive { rounds } => {
             become_root()?;
             let shape = running()?;
             if shape.bare {
                 bail!("there is nothing to drive with `--bare`");
             }
-            drive::drive(shape)
+            drive::drive(shape, *rounds)
         }
         Verb::Down => {
             become_root()?;

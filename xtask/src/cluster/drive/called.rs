@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::driver::{Driver, now};
-use super::expect::Expect;
+use super::expect::{Expect, Object};
 use super::item::Item;
 use super::streams::to_kubelet;
 use crate::cluster::groups;
@@ -16,6 +16,7 @@ pub fn drive(driver: &mut Driver) -> Result<()> {
     webhook(driver)?;
     aggregated(driver)?;
     pod_to_server(driver)?;
+    forged(driver)?;
     probes(driver)?;
     components(driver)
 }
@@ -90,18 +91,37 @@ fn pod_to_server(driver: &mut Driver) -> Result<()> {
     Ok(())
 }
 
+/// A pod says that the API server passed its request on, which is not true.
+fn forged(driver: &Driver) -> Result<()> {
+    let (mut caller, pod) = (driver.in_pod("caller")?, driver.pod("caller")?.clone());
+    let address = output(&mut driver.kubectl(&["get", "pod", "web", "-o", "jsonpath={.status.podIP}"])?)?;
+    let object = Object { kind: "pod", id: "http:secrets:8080" };
+    let headers = json!({"X-Forwarded-Uri": object.url("x")});
+    let done = caller.get(&format!("http://{address}:8080/forged"), &json!({"Headers": headers}))?;
+    let web = driver.pod("web")?;
+    let expect = caller.sign(done.connection()).process("server", "peer", web.pid());
+    let expect = expect.pod("server", web).pod("client", &pod).with("url.path", "/forged").unwatched();
+    Item::of("forged", "GET /forged from a pod, with an X-Forwarded-Uri of its own", &done)
+        .on(expect.path("other").claims(&object))
+        .tell();
+    Ok(())
+}
+
 /// The kubelet asks the pods by itself.
 fn probes(driver: &Driver) -> Result<()> {
-    let pod = driver.pod("web")?;
-    let (told, end) = (pod.told()?, now()?);
-    let Some(told) = told.iter().rev().find(|it| it["path"] == "/healthz") else { return Ok(()) };
-    let word = |name: &str| told[name].as_str().unwrap_or_default();
-    let expect = Expect::between(word("peer"), word("local")).plaintext().path("kubelet-to-pod").unwatched();
-    let expect = expect.process("client", "kubelet", groups::pid_of("kubelet-node1"));
-    let expect = expect.process("server", "peer", pod.pid()).pod("server", pod);
-    Item::new("kubelet-probe", "the kubelet's last readiness probe of web", word("time"), &end)
-        .on(expect)
-        .tell();
+    for name in ["web", "other"] {
+        let pod = driver.pod(name)?;
+        let (told, end) = (pod.told()?, now()?);
+        let Some(told) = told.iter().find(|it| it["path"] == "/healthz") else { continue };
+        let word = |name: &str| told[name].as_str().unwrap_or_default();
+        let kubelet = groups::pid_of(&format!("kubelet-{}", pod.node));
+        let peer = word("peer").rsplit_once(':').map_or("", |(address, _)| address);
+        let expect = Expect::between(peer, word("local")).plaintext().path("kubelet-to-pod").unwatched();
+        let expect = expect.process("client", "kubelet", kubelet).process("server", "peer", pod.pid());
+        let expect = expect.pod("server", pod).with("url.path", "/healthz").every();
+        let what = format!("the kubelet's readiness probes of {name}");
+        Item::new(&format!("kubelet-probes-{name}"), what, word("time"), &end).on(expect).tell();
+    }
     Ok(())
 }
 

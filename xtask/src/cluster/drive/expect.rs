@@ -14,12 +14,13 @@ pub struct Expect {
     every: bool,
     unwatched: bool,
     or: Option<&'static str>,
+    claimed: Option<Value>,
 }
 
 impl Expect {
     /// A connection from and to these addresses: `ip:port`, or an IP alone.
     pub fn between(source: &str, destination: &str) -> Self {
-        let this = Self { event: json!({}), every: false, unwatched: false, or: None };
+        let this = Self { event: json!({}), every: false, unwatched: false, or: None, claimed: None };
         this.address("source", source).address("destination", destination)
     }
 
@@ -70,6 +71,11 @@ impl Expect {
     /// The object that a proxied request was for.
     pub fn object(self, object: &Object) -> Self {
         self.with("control_plane.proxy", object.event())
+    }
+
+    /// The object that a request says it was passed on for, and was not.
+    pub fn claims(self, object: &Object) -> Self {
+        Self { claimed: Some(object.event()), ..self }
     }
 
     /// Which secrets crossed in the clear.
@@ -126,6 +132,9 @@ impl Expect {
         }
         if let Some(other) = self.or {
             line["or"] = other.into();
+        }
+        if let Some(object) = &self.claimed {
+            line["claimed"] = object.clone();
         }
         line
     }

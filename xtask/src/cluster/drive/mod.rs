@@ -19,8 +19,8 @@ use super::control_plane::TOKEN;
 use super::state::Shape;
 use driver::Driver;
 
-/// Drives the cluster that is up.
-pub fn drive(shape: Shape) -> Result<()> {
+/// Drives the cluster that is up, so often.
+pub fn drive(shape: Shape, rounds: u32) -> Result<()> {
     let mut driver = Driver::start(shape)?;
     println!(
         "{}",
@@ -37,8 +37,11 @@ pub fn drive(shape: Shape) -> Result<()> {
             ],
         })
     );
-    direct::drive(&mut driver)?;
-    proxied::drive(&mut driver)?;
-    called::drive(&mut driver)?;
-    streams::drive(&mut driver)
+    for _ in 0..rounds {
+        direct::drive(&mut driver)?;
+        proxied::drive(&mut driver)?;
+        called::drive(&mut driver)?;
+        streams::drive(&mut driver)?;
+    }
+    Ok(())
 }
