@@ -36,6 +36,7 @@ fn opened(key: FaceKey, time: Timestamp, kind: u8, number: u8) -> Opened {
         role: [Role::Client, Role::Server, Role::Wire][usize::from(kind >> 2 & 3) % 3],
         origin,
         subflow: kind & 0x70 == 0x70,
+        paired: kind & 0x70 == 0x60,
         client_isn: isn(0x10),
         server_isn: isn(0x20),
         party: None,
@@ -43,8 +44,13 @@ fn opened(key: FaceKey, time: Timestamp, kind: u8, number: u8) -> Opened {
 }
 
 fuzz_target!(|input: &[u8]| {
-    let context =
-        Context { seed: Seed(Box::default()), hostname: None, log: None, since: Timestamp::default() };
+    let context = Context {
+        seed: Seed(Box::default()),
+        hostname: None,
+        log: None,
+        since: Timestamp::default(),
+        cluster: None,
+    };
     let mut joiner = Joiner::new(
         context,
         JoinerLimits { hold: Duration::from_millis(5), close: Duration::from_millis(50), connections: 6 },

@@ -79,8 +79,13 @@ fuzz_target!(|input: &[u8]| {
         streams[1].push_str(&response(kind, filler));
         rest = tail;
     }
-    let context =
-        Context { seed: Seed(Box::default()), hostname: None, log: None, since: Timestamp::default() };
+    let context = Context {
+        seed: Seed(Box::default()),
+        hostname: None,
+        log: None,
+        since: Timestamp::default(),
+        cluster: None,
+    };
     let limits = JoinerLimits { hold: Duration::ZERO, close: Duration::from_secs(1), connections: 8 };
     let (mut joiner, mut engine) = (Joiner::new(context, limits), Engine::new(Limits::default()));
     let (key, time) = (FaceKey(1), Timestamp(1));
@@ -94,6 +99,7 @@ fuzz_target!(|input: &[u8]| {
         role: Role::Wire,
         origin: Origin::Handshake,
         subflow: false,
+        paired: false,
         client_isn: Some(0),
         server_isn: Some(0),
         party: None,
