@@ -117,6 +117,10 @@ pub fn compare(items: &[Item], told: &[Told], terms: Terms) -> Outcome {
         for connection in item.connections.iter().filter(|it| terms.show(it)) {
             let mut fitting: Vec<_> =
                 (0..told.len()).filter(|&at| connection.fits(told[at].last())).collect();
+            if connection.connections == Count::One && terms.run.is_some() {
+                // Over several rounds ports are used again.
+                fitting.retain(|&at| is_of_time(&told[at], time));
+            }
             if connection.connections == Count::One && fitting.len() > 1 {
                 // A port is used again once its connection is over.
                 fitting.retain(|&at| connection.is_by(told[at].last()));
@@ -181,6 +185,14 @@ pub fn compare(items: &[Item], told: &[Told], terms: Terms) -> Outcome {
             .extend(bare.map(|told| format!("nothing driven was in the clear here: {}", told.line())));
     }
     outcome
+}
+
+/// Was the connection there when this was driven, as far as its events say? The clocks need not agree to the millisecond.
+fn is_of_time(told: &Told, [start, end]: [u64; 2]) -> bool {
+    const APART: u64 = 100_000_000;
+    let at = |name: &str| nanoseconds(told.last().text(name));
+    at("event.start").is_none_or(|opened| opened <= end + APART)
+        && at("event.end").is_none_or(|closed| closed + APART >= start)
 }
 
 fn is_of_cluster(told: &Told) -> bool {
