@@ -22,7 +22,10 @@ pub fn run(cluster: bool) -> Result<Tally> {
             continue;
         };
         command.current_dir(&test.package);
-        command.arg(format!("OBSERVER_BINARY={}", binary::path()?.display()));
+        // It replays as well; a test that built one of its own for that would put it in its place.
+        for name in ["OBSERVER_BINARY", "OBSERVER_REPLAY_BINARY"] {
+            command.arg(format!("{name}={}", binary::path()?.display()));
+        }
         if cluster {
             command.arg(format!("OBSERVER_XTASK={}", std::env::current_exe()?.display()));
         }
