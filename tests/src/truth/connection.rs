@@ -64,6 +64,12 @@ impl Connection {
         addresses && processes
     }
 
+    /// Is the process known that dialled it?
+    pub(super) fn is_surely(&self, event: &Event) -> bool {
+        let name = "control_plane.client.process.name";
+        self.event["control_plane"]["client"]["process"]["name"].is_null() || !event.at(name).is_null()
+    }
+
     /// Did the process dial it that should have?
     pub(super) fn is_by(&self, event: &Event) -> bool {
         let path = "control_plane.client.process.pid";

@@ -111,6 +111,7 @@ pub fn compare(items: &[Item], told: &[Told], terms: Terms) -> Outcome {
     let (mut explained, mut single) = (BTreeSet::new(), BTreeSet::new());
     // By place in `told`: what may be true of a connection of which nobody knows who is at an end.
     let mut may_be: BTreeMap<usize, Vec<(&str, &Connection, Duty)>> = BTreeMap::new();
+    let owned = owned(items, told, terms);
     for item in items {
         let time = item.time();
         let duty = if terms.run.is_none_or(|run| run.holds(time)) { Duty::Whole } else { Duty::Partial };
@@ -120,6 +121,9 @@ pub fn compare(items: &[Item], told: &[Told], terms: Terms) -> Outcome {
             if connection.connections == Count::One && terms.run.is_some() {
                 // Over several rounds ports are used again.
                 fitting.retain(|&at| is_of_time(&told[at], time));
+            }
+            if connection.connections == Count::Every {
+                fitting.retain(|&at| !owned.contains(&at) || connection.is_surely(told[at].last()));
             }
             if connection.connections == Count::One && fitting.len() > 1 {
                 // A port is used again once its connection is over.
@@ -185,6 +189,22 @@ pub fn compare(items: &[Item], told: &[Told], terms: Terms) -> Outcome {
             .extend(bare.map(|told| format!("nothing driven was in the clear here: {}", told.line())));
     }
     outcome
+}
+
+/// Those that are known by a port, in the time of what was driven from it. One that was opened while the daemon came may
+/// be told by each end apart, and by one of them without who dialled.
+fn owned(items: &[Item], told: &[Told], terms: Terms) -> BTreeSet<usize> {
+    let single = |item: &Item| {
+        let time = item.time();
+        let one = item.connections.iter().filter(|it| it.connections == Count::One);
+        let at = one.flat_map(|connection| {
+            (0..told.len()).filter(move |&at| {
+                connection.fits(told[at].last()) && (terms.run.is_none() || is_of_time(&told[at], time))
+            })
+        });
+        at.collect::<Vec<_>>()
+    };
+    items.iter().flat_map(single).collect()
 }
 
 /// Was the connection there when this was driven, as far as its events say? The clocks need not agree to the millisecond.
@@ -253,6 +273,20 @@ mod tests {
         other[0].closed[0].value["control_plane"]["path"] = "apiserver-to-pod-proxy".into();
         let (_, wrong) = compared(&other);
         assert!(wrong[0].contains("control_plane.path is \"apiserver-to-pod-proxy\""), "{wrong:?}");
+    }
+
+    #[test]
+    fn what_is_known_by_its_port_is_not_taken_for_another_while_nobody_knows_who_dialled() {
+        let every = r#"{"item":"all","connections":[{"connections":"every","event":{
+            "source":{"ip":"10.89.0.1"},"destination":{"ip":"10.96.0.9","port":443},
+            "control_plane":{"security":"tls","client":{"process":{"name":"kubectl"}}}}}]}"#;
+        let items = read(&[TRUTH, every].map(|it| it.replace('\n', " ")).join("\n"));
+        let wrong = |told: &[Told]| compare(&items, told, Terms::default()).wrong;
+        let mut told =
+            [told(5, ("10.96.0.9", 443), "server_tls"), told(7, ("10.96.0.9", 443), "tls")].concat();
+        told[1].closed[0].value["control_plane"]["client"] = json!({"process": {"name": "kubectl"}});
+        assert_eq!(wrong(&told[..1]).len(), 1, "nothing of what every one must be");
+        assert_eq!(wrong(&told), [""; 0]);
     }
 
     #[test]
