@@ -49,6 +49,11 @@ impl Stream {
         out: &mut impl Delivery,
     ) {
         loop {
+            let Some(backlog) = &mut self.backlog else { return };
+            // What lies before the next place was handed on, or told as missing, since it was held.
+            if self.started && backlog.held.first().is_some_and(|(first, _)| first < self.next) {
+                backlog.held.forget_below(self.next);
+            }
             let turn = self.turn(at, press, opposite);
             let Some(backlog) = &mut self.backlog else { return };
             match turn {
